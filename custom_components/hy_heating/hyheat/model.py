@@ -1,0 +1,119 @@
+"""What frames say: frozen dataclasses with units in the names of their values.
+
+May import: standard library. A value that a device marked invalid, or that is outside what can
+be, is None: unknown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+type Value = int | float | str | datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeterAddress:
+    """Where a command for one meter goes.
+
+    `device` is the key of a device type, `address` the seven address bytes in frame order and
+    `port` the gateway's port number (0 = the M-Bus channel).
+    """
+
+    device: str
+    address: bytes
+    port: int = 0
+
+    @property
+    def meter_number(self) -> str:
+        """The 8-digit number as written in the address."""
+        return self.address[:4].hex().upper()
+
+
+@dataclass(frozen=True, slots=True)
+class MeterReading:
+    """One report of one meter.
+
+    `values` has every field of the device's layout by its key, None where unknown; `frame` is
+    the report from start byte to end byte.
+    """
+
+    device: str
+    address: bytes
+    control: int
+    di: int
+    ser: int
+    values: Mapping[str, Value]
+    frame: bytes
+
+    @property
+    def meter_number(self) -> str:
+        """The 8-digit number as written in the address."""
+        return self.address[:4].hex().upper()
+
+    def number(self, key: str) -> int | float | None:
+        """Return a numeric value, None where unknown."""
+        value = self.values.get(key)
+        return value if isinstance(value, int | float) else None
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownReading:
+    """A frame whose envelope is right, from a device type or layout that nobody described."""
+
+    device_type: int
+    address: bytes
+    frame: bytes
+
+    @property
+    def meter_number(self) -> str:
+        """The number as written in the address; may hold letters where it is not BCD."""
+        return self.address[:4].hex().upper()
+
+
+@dataclass(frozen=True, slots=True)
+class SetOpeningFrame:
+    """A command that moves a valve; `opening_pct` is None where the frame's value is no opening."""
+
+    device: str
+    address: bytes
+    opening_pct: int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFrame:
+    """A command that reads one meter."""
+
+    device: str
+    address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetOpeningReply:
+    """A device's answer to SetOpeningFrame; `echoed` tells whether it repeats the opening."""
+
+    device: str
+    address: bytes
+    control: int
+    di: int
+    ser: int
+    echoed: bool
+    opening_pct: int | float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """A device's refusal (control bit 6); `status` has one or more bytes."""
+
+    device: str
+    address: bytes
+    control: int
+    ser: int | None
+    status: bytes
+
+    @property
+    def command_control(self) -> int:
+        """The control code of the command that was refused."""
+        return self.control & 0x3F
+
+
+type FrameContent = MeterReading | SetOpeningFrame | ReadFrame | SetOpeningReply | ErrorReply
