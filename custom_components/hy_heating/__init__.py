@@ -1,0 +1,132 @@
+"""HY Heating: 4G gateways with cabinets and household valves behind them."""
+
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
+from homeassistant.core import Event, HomeAssistant
+from homeassistant.exceptions import (
+    ConfigEntryAuthFailed,
+    ConfigEntryNotReady,
+    HomeAssistantError,
+)
+from homeassistant.helpers import area_registry as ar, device_registry as dr
+
+from .const import CONF_AREA_ID, CONNECT_TIMEOUT_S, DOMAIN, MANUFACTURER
+from .coordinator import GatewayCoordinator
+from .entity import gateway_identifier, meter_identifier
+from .hyheat.errors import (
+    LinkAuthError,
+    LinkError,
+    LinkTimeoutError,
+    LinkTlsError,
+    SubscriptionRefusedError,
+)
+from .links import async_acquire_link, async_forget_session
+from .links.settings import BrokerSettings
+from .runtime import HyConfigEntry, HyRuntime
+from .store import async_remove_store
+
+PLATFORMS = [Platform.BINARY_SENSOR, Platform.BUTTON, Platform.SENSOR, Platform.VALVE]
+
+_NOT_READY_KEYS: dict[type[LinkError], str] = {
+    LinkTlsError: "broker_tls_failed",
+    LinkTimeoutError: "broker_timeout",
+    SubscriptionRefusedError: "subscription_refused",
+}
+
+
+async def async_setup_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
+    """Connect to the broker, subscribe to the gateway, and bring back what is known."""
+    settings = BrokerSettings.from_data(entry.data)
+    link = await async_acquire_link(hass, settings)
+    gateway = GatewayCoordinator(hass, entry, link)
+    entry.runtime_data = HyRuntime(link, gateway)
+    try:
+        _register_gateway(hass, entry, gateway)
+        await link.async_wait_connected(CONNECT_TIMEOUT_S)
+        await gateway.async_start()
+        await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    except BaseException as err:
+        await gateway.async_stop()
+        await link.async_release()
+        if isinstance(err, LinkError):
+            raise _not_ready(err, settings) from err
+        raise
+
+    async def stop(_event: Event) -> None:
+        await gateway.async_stop()
+
+    entry.async_on_unload(hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, stop))
+    return True
+
+
+async def async_unload_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
+    """Leave nothing behind; the connection closes with its last user."""
+    if not await hass.config_entries.async_unload_platforms(entry, PLATFORMS):
+        return False
+    await entry.runtime_data.gateway.async_stop()
+    await entry.runtime_data.link.async_release()
+    return True
+
+
+async def async_remove_entry(hass: HomeAssistant, entry: HyConfigEntry) -> None:
+    """Delete the kept readings, and with the last gateway of a broker our session there."""
+    await async_remove_store(hass, entry.entry_id)
+    settings = BrokerSettings.from_data(entry.data)
+    others = (
+        BrokerSettings.from_data(other.data).key
+        for other in hass.config_entries.async_entries(DOMAIN)
+        if other.entry_id != entry.entry_id
+    )
+    if settings.key not in others:
+        await async_forget_session(hass, settings)
+
+
+async def async_remove_config_entry_device(
+    hass: HomeAssistant, entry: HyConfigEntry, device: dr.AnyDeviceEntry
+) -> bool:
+    """Allow a meter that no longer reports to be removed; it returns if it does."""
+    gateway = entry.runtime_data.gateway
+    for meter in gateway.meters.values():
+        if meter_identifier(gateway.gateway_id, meter.number) in device.identifiers:
+            if meter.available:
+                return False
+            gateway.async_forget_meter(meter.number)
+            return True
+    return gateway_identifier(gateway.gateway_id) not in device.identifiers
+
+
+def _register_gateway(
+    hass: HomeAssistant, entry: HyConfigEntry, gateway: GatewayCoordinator
+) -> None:
+    """Register the gateway's device before its meters, which refer to it."""
+    area_id = entry.data.get(CONF_AREA_ID)
+    area = ar.async_get(hass).async_get_area(area_id) if area_id else None
+    gateway.area_name = area.name if area else None
+    device = dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={gateway_identifier(gateway.gateway_id)},
+        name=entry.title,
+        manufacturer=MANUFACTURER,
+        model="4G M-Bus gateway",
+        serial_number=gateway.gateway_id,
+        suggested_area=gateway.area_name,
+    )
+    gateway.device_id = device.id
+
+
+def _not_ready(err: LinkError, settings: BrokerSettings) -> HomeAssistantError:
+    """Return the error that tells Home Assistant to ask for credentials, or to try again."""
+    broker = f"{settings.host}:{settings.port}"
+    if isinstance(err, LinkAuthError):
+        return ConfigEntryAuthFailed(
+            translation_domain=DOMAIN,
+            translation_key="broker_refused_credentials",
+            translation_placeholders={"broker": broker},
+        )
+    placeholders = {"broker": broker}
+    if isinstance(err, SubscriptionRefusedError):
+        placeholders["topic"] = err.topic
+    return ConfigEntryNotReady(
+        translation_domain=DOMAIN,
+        translation_key=_NOT_READY_KEYS.get(type(err), "broker_unreachable"),
+        translation_placeholders=placeholders,
+    )

@@ -1,0 +1,42 @@
+"""Keys of stored data, and every duration with its reason."""
+
+from datetime import timedelta
+
+DOMAIN = "hy_heating"
+MANUFACTURER = "HY"
+
+# Keys of an entry's data beside Home Assistant's own CONF_HOST, CONF_PORT, CONF_USERNAME and
+# CONF_PASSWORD.
+CONF_GATEWAY_ID = "gateway_id"
+CONF_TLS = "tls"
+CONF_TLS_VERIFY = "tls_verify"
+CONF_CA_CERTIFICATE = "ca_certificate"
+CONF_PREFIX = "prefix"
+CONF_AREA_ID = "area_id"
+
+# Keys of an entry's options.
+CONF_TRAVEL_TIME_S = "travel_time_s"
+CONF_SWAPPED_METERS = "swapped_meters"
+
+DEFAULT_PORT = 1883
+DEFAULT_TLS_PORT = 8883
+DEFAULT_TRAVEL_TIME_S = 180
+
+CONNECT_TIMEOUT_S = 15.0
+"""How long set-up waits for the broker: a 4G site's own broker answers well within it."""
+STATUS_INTERVAL = timedelta(minutes=10)
+"""Status poll: 4G data volume is paid for."""
+SETTINGS_INTERVAL = timedelta(hours=24)
+"""Upload settings hardly ever change."""
+AVAILABILITY_CHECK_INTERVAL = timedelta(minutes=1)
+"""How often silence is judged: the shortest known interval is 10 minutes."""
+MISSED_INTERVALS = 3
+"""A meter is lost after so many of its upload intervals."""
+DEFAULT_CABINET_INTERVAL = timedelta(minutes=10)
+DEFAULT_VALVE_INTERVAL = timedelta(minutes=60)
+DEFAULT_OUT_OF_SEASON_INTERVAL = timedelta(minutes=1440)
+"""The captured upload intervals, until a gateway told its own."""
+SAVE_DELAY_S = 25
+"""Readings are written together: a crash loses less than the last 30 s."""
+MAX_METERS = 512
+"""Meters behind one gateway: no M-Bus segment drives more, so more are forged or broken."""

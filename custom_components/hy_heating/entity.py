@@ -1,0 +1,102 @@
+"""What all entities share: identity, device, names, and writing only what changed."""
+
+from typing import Any, override
+
+from homeassistant.core import callback
+from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
+
+from .const import DOMAIN, MANUFACTURER
+from .coordinator import CABINET_KIND, VALVE_KIND, GatewayCoordinator, MeterCoordinator
+
+_TRANSLATION_KEYS = {CABINET_KIND: "cabinet", VALVE_KIND: "household_valve"}
+_MODELS = {CABINET_KIND: "Cabinet (2034)", VALVE_KIND: "Household valve (2008)"}
+
+
+def gateway_identifier(gateway_id: str) -> tuple[str, str]:
+    """Return the device identifier of a gateway."""
+    return DOMAIN, gateway_id
+
+
+def meter_identifier(gateway_id: str, number: str) -> tuple[str, str]:
+    """Return the device identifier of a meter."""
+    return DOMAIN, f"{gateway_id}_{number}"
+
+
+def meter_device_info(meter: MeterCoordinator) -> DeviceInfo:
+    """Return the device of a meter, behind its gateway."""
+    gateway, kind = meter.gateway, meter.data.kind
+    info = DeviceInfo(
+        identifiers={meter_identifier(gateway.gateway_id, meter.number)},
+        translation_key=_TRANSLATION_KEYS.get(kind, "unknown_device"),
+        translation_placeholders={"number": meter.number},
+        manufacturer=MANUFACTURER,
+        serial_number=meter.number,
+        via_device_id=gateway.device_id,
+    )
+    if kind in _MODELS:
+        info["model"] = _MODELS[kind]
+    if gateway.area_name is not None:
+        info["suggested_area"] = gateway.area_name
+    return info
+
+
+class HyEntity[CoordinatorT: GatewayCoordinator | MeterCoordinator](
+    CoordinatorEntity[CoordinatorT]
+):
+    """An entity of a gateway or meter that writes its state only when it changed."""
+
+    _attr_has_entity_name = True
+
+    def __init__(self, coordinator: CoordinatorT, description: EntityDescription) -> None:
+        """Take the first values from what the coordinator has."""
+        super().__init__(coordinator)
+        self.entity_description = description
+        self._written = self._refresh()
+
+    @property
+    @override
+    def available(self) -> bool:
+        return self.coordinator.available
+
+    def _refresh(self) -> tuple[Any, ...]:
+        """Take the values from the coordinator; return all that the state is made of."""
+        raise NotImplementedError
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        self._written = self._refresh()  # what came between construction and now
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        written = self._refresh()
+        if written != self._written:
+            self._written = written
+            self.async_write_ha_state()
+
+
+class HyGatewayEntity(HyEntity[GatewayCoordinator]):
+    """An entity of a gateway."""
+
+    def __init__(self, coordinator: GatewayCoordinator, description: EntityDescription) -> None:
+        """Identify it by gateway and key."""
+        super().__init__(coordinator, description)
+        self._attr_unique_id = f"{coordinator.gateway_id}_{description.key}"
+        self._attr_device_info = DeviceInfo(
+            identifiers={gateway_identifier(coordinator.gateway_id)}
+        )
+
+
+class HyMeterEntity(HyEntity[MeterCoordinator]):
+    """An entity of a cabinet, a household valve or an unknown device."""
+
+    def __init__(self, coordinator: MeterCoordinator, description: EntityDescription) -> None:
+        """Identify it by gateway, meter number and key."""
+        super().__init__(coordinator, description)
+        self._attr_unique_id = (
+            f"{coordinator.gateway.gateway_id}_{coordinator.number}_{description.key}"
+        )
+        self._attr_device_info = meter_device_info(coordinator)

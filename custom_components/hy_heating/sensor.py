@@ -1,0 +1,459 @@
+"""Sensors of gateways, cabinets and household valves: one table and one class each."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, override
+
+from homeassistant.components.sensor import (
+    SensorDeviceClass,
+    SensorEntity,
+    SensorEntityDescription,
+    SensorStateClass,
+)
+from homeassistant.const import (
+    SIGNAL_STRENGTH_DECIBELS,
+    SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+    EntityCategory,
+    UnitOfElectricCurrent,
+    UnitOfElectricPotential,
+    UnitOfEnergy,
+    UnitOfPower,
+    UnitOfRatio,
+    UnitOfTemperature,
+    UnitOfTime,
+    UnitOfVolume,
+    UnitOfVolumeFlowRate,
+)
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.typing import StateType
+from homeassistant.util import dt as dt_util
+
+from .coordinator import (
+    CABINET_KIND,
+    UNKNOWN_KIND,
+    VALVE_KIND,
+    GatewayCoordinator,
+    MeterCoordinator,
+    MeterData,
+)
+from .entity import HyGatewayEntity, HyMeterEntity
+from .hyheat.model import MeterReading, UnknownReading
+from .hyheat.water import temperature_difference_k, thermal_power_w
+from .runtime import HyConfigEntry
+
+PARALLEL_UPDATES = 0
+
+_DIAGNOSTIC = EntityCategory.DIAGNOSTIC
+_MEASUREMENT = SensorStateClass.MEASUREMENT
+
+type SensorValue = StateType | datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeterSensorDescription(SensorEntityDescription):
+    """A value of a meter; without `value_fn` the reading's field of the same name as `field`."""
+
+    field: str = ""
+    value_fn: Callable[[MeterData], SensorValue] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewaySensorDescription(SensorEntityDescription):
+    """A value of a gateway, and what else belongs to it."""
+
+    value_fn: Callable[[GatewayCoordinator], SensorValue]
+    attributes_fn: Callable[[GatewayCoordinator], Mapping[str, Any]] | None = None
+
+
+def _field(meter: MeterData, key: str) -> SensorValue:
+    return meter.reading.values.get(key) if isinstance(meter.reading, MeterReading) else None
+
+
+def _difference_k(meter: MeterData) -> float | None:
+    return temperature_difference_k(
+        meter.number("supply_temperature_c"), meter.number("return_temperature_c")
+    )
+
+
+def _power_w(meter: MeterData) -> float | None:
+    return thermal_power_w(
+        meter.number("flow_l_h"),
+        meter.number("supply_temperature_c"),
+        meter.number("return_temperature_c"),
+    )
+
+
+def _clock_drift_s(meter: MeterData) -> int | None:
+    """Return how far the device's clock is ahead of the time of receipt, in seconds."""
+    clock = _field(meter, "device_clock")
+    if not isinstance(clock, datetime):
+        return None
+    local = clock.replace(tzinfo=dt_util.get_default_time_zone())
+    return round((local - meter.received).total_seconds())
+
+
+def _temperature(key: str, *, enabled: bool = True) -> MeterSensorDescription:
+    return MeterSensorDescription(
+        key=key,
+        translation_key=key,
+        field=f"{key}_c",
+        device_class=SensorDeviceClass.TEMPERATURE,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=UnitOfTemperature.CELSIUS,
+        suggested_display_precision=1,
+        entity_registry_enabled_default=enabled,
+    )
+
+
+def _set_point(number: int, *, field: str, is_temperature: bool) -> MeterSensorDescription:
+    return MeterSensorDescription(
+        key=f"set_point_{number}",
+        translation_key="set_point",
+        translation_placeholders={"number": str(number)},
+        field=field,
+        device_class=SensorDeviceClass.TEMPERATURE if is_temperature else None,
+        native_unit_of_measurement=UnitOfTemperature.CELSIUS if is_temperature else None,
+        suggested_display_precision=1,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+    )
+
+
+_STATUS = MeterSensorDescription(
+    key="status",
+    translation_key="status",
+    field="status",
+    entity_category=_DIAGNOSTIC,
+    entity_registry_enabled_default=False,
+)
+
+
+def _difference(*, enabled: bool) -> MeterSensorDescription:
+    return MeterSensorDescription(
+        key="temperature_difference",
+        translation_key="temperature_difference",
+        device_class=SensorDeviceClass.TEMPERATURE_DELTA,
+        native_unit_of_measurement=UnitOfTemperature.KELVIN,
+        suggested_display_precision=1,
+        value_fn=_difference_k,
+        entity_registry_enabled_default=enabled,
+    )
+
+
+def _opening(field: str, *, enabled: bool) -> MeterSensorDescription:
+    return MeterSensorDescription(
+        key="opening",
+        translation_key="opening",
+        field=field,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        suggested_display_precision=0,
+        entity_registry_enabled_default=enabled,
+    )
+
+
+CABINET_SENSORS = (
+    MeterSensorDescription(
+        key="heat_energy",
+        translation_key="heat_energy",
+        field="heat_energy_kwh",
+        device_class=SensorDeviceClass.ENERGY,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+        suggested_display_precision=2,
+    ),
+    MeterSensorDescription(
+        key="volume",
+        translation_key="volume",
+        field="volume_m3",
+        device_class=SensorDeviceClass.VOLUME,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        native_unit_of_measurement=UnitOfVolume.CUBIC_METERS,
+        suggested_display_precision=2,
+    ),
+    MeterSensorDescription(
+        key="volume_flow_rate",
+        translation_key="volume_flow_rate",
+        field="flow_l_h",
+        device_class=SensorDeviceClass.VOLUME_FLOW_RATE,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=UnitOfVolumeFlowRate.LITERS_PER_HOUR,
+        suggested_display_precision=0,
+    ),
+    _temperature("supply_temperature"),
+    _temperature("return_temperature"),
+    _difference(enabled=True),
+    MeterSensorDescription(
+        key="thermal_power",
+        translation_key="thermal_power",
+        device_class=SensorDeviceClass.POWER,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=UnitOfPower.WATT,
+        suggested_unit_of_measurement=UnitOfPower.KILO_WATT,
+        suggested_display_precision=1,
+        value_fn=_power_w,
+    ),
+    _opening("actual_opening_pct", enabled=True),
+    MeterSensorDescription(
+        key="commanded_opening",
+        translation_key="commanded_opening",
+        field="commanded_opening_pct",
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        suggested_display_precision=0,
+    ),
+    MeterSensorDescription(
+        key="second_energy",
+        translation_key="second_energy",
+        field="second_energy_kwh",
+        device_class=SensorDeviceClass.ENERGY,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+        suggested_display_precision=2,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+    ),
+    MeterSensorDescription(
+        key="second_volume",
+        translation_key="second_volume",
+        field="second_volume_m3",
+        device_class=SensorDeviceClass.VOLUME,
+        state_class=SensorStateClass.TOTAL_INCREASING,
+        native_unit_of_measurement=UnitOfVolume.CUBIC_METERS,
+        suggested_display_precision=2,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+    ),
+    _set_point(1, field="set_point_1", is_temperature=False),
+    _set_point(2, field="set_point_2", is_temperature=False),
+    _STATUS,
+)
+
+VALVE_SENSORS = (
+    _temperature("supply_temperature"),
+    _temperature("return_temperature"),
+    _opening("opening_pct", enabled=False),
+    _difference(enabled=False),
+    _set_point(1, field="set_point_1_c", is_temperature=True),
+    _set_point(2, field="set_point_2_c", is_temperature=True),
+    MeterSensorDescription(
+        key="running_time",
+        translation_key="running_time",
+        field="running_time_min",
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.MINUTES,
+        suggested_unit_of_measurement=UnitOfTime.HOURS,
+        suggested_display_precision=1,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+    ),
+    MeterSensorDescription(
+        key="clock_drift",
+        translation_key="clock_drift",
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.SECONDS,
+        suggested_display_precision=0,
+        value_fn=_clock_drift_s,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+    ),
+    MeterSensorDescription(
+        key="room_unit",
+        translation_key="room_unit",
+        field="room_unit_number",
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+    ),
+    _STATUS,
+)
+
+LAST_REPORT = SensorEntityDescription(
+    key="last_report",
+    translation_key="last_report",
+    device_class=SensorDeviceClass.TIMESTAMP,
+    entity_category=_DIAGNOSTIC,
+)
+
+METER_SENSORS: Mapping[str, tuple[MeterSensorDescription, ...]] = {
+    CABINET_KIND: CABINET_SENSORS,
+    VALVE_KIND: VALVE_SENSORS,
+    UNKNOWN_KIND: (),
+}
+
+
+def _interval(key: str, field: str) -> GatewaySensorDescription:
+    return GatewaySensorDescription(
+        key=key,
+        translation_key=key,
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.MINUTES,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda gateway: getattr(gateway.data.settings, field, None),
+    )
+
+
+def _season_day(key: str) -> GatewaySensorDescription:
+    def value(gateway: GatewayCoordinator) -> str | None:
+        day = getattr(gateway.data.settings, key, None)
+        return None if day is None else str(day)
+
+    return GatewaySensorDescription(
+        key=key,
+        translation_key=key,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=value,
+    )
+
+
+def _status(key: str, field: str, **more: Any) -> GatewaySensorDescription:
+    return GatewaySensorDescription(
+        key=key,
+        translation_key=key,
+        entity_category=_DIAGNOSTIC,
+        value_fn=lambda gateway: getattr(gateway.data.status, field, None),
+        **more,
+    )
+
+
+def _csq(gateway: GatewayCoordinator) -> int | None:
+    """Return the modem's signal index 0-31; 99 is its word for unknown."""
+    status = gateway.data.status
+    if status is None or status.csq is None or status.csq[0] == 99:  # noqa: PLR2004 - said above
+        return None
+    return status.csq[0]
+
+
+GATEWAY_SENSORS = (
+    _status(
+        "rssi",
+        "rssi_dbm",
+        device_class=SensorDeviceClass.SIGNAL_STRENGTH,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+    ),
+    _status(
+        "sinr",
+        "sinr_db",
+        device_class=SensorDeviceClass.SIGNAL_STRENGTH,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=SIGNAL_STRENGTH_DECIBELS,
+    ),
+    _status(
+        "mbus_voltage",
+        "mbus_mv",
+        device_class=SensorDeviceClass.VOLTAGE,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=UnitOfElectricPotential.MILLIVOLT,
+        suggested_unit_of_measurement=UnitOfElectricPotential.VOLT,
+        suggested_display_precision=1,
+    ),
+    _status(
+        "mbus_current",
+        "mbus_ma",
+        device_class=SensorDeviceClass.CURRENT,
+        state_class=_MEASUREMENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.MILLIAMPERE,
+    ),
+    GatewaySensorDescription(
+        key="last_seen",
+        translation_key="last_seen",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=_DIAGNOSTIC,
+        value_fn=lambda gateway: gateway.data.last_seen,
+    ),
+    GatewaySensorDescription(
+        key="meters_reporting",
+        translation_key="meters_reporting",
+        entity_category=_DIAGNOSTIC,
+        value_fn=lambda gateway: gateway.meters_reporting,
+        attributes_fn=lambda gateway: {"expected": gateway.meters_expected},
+    ),
+    GatewaySensorDescription(
+        key="csq",
+        translation_key="csq",
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=_csq,
+    ),
+    _status("iccid", "iccid", entity_registry_enabled_default=False),
+    _status("model_mode", "model", entity_registry_enabled_default=False),
+    _status("expected_cabinets", "cabinets", entity_registry_enabled_default=False),
+    _status("expected_valves", "valves", entity_registry_enabled_default=False),
+    _interval("cabinet_interval", "cabinet_interval_min"),
+    _interval("valve_interval", "valve_interval_min"),
+    _interval("out_of_season_interval", "interval_out_of_season_min"),
+    _season_day("season_start"),
+    _season_day("season_end"),
+)
+
+
+async def async_setup_entry(
+    hass: HomeAssistant,
+    entry: HyConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+) -> None:
+    """Add the sensors of a gateway and of every meter, those that come later too."""
+    gateway = entry.runtime_data.gateway
+
+    @callback
+    def meter_entities(meter: MeterCoordinator) -> list[SensorEntity]:
+        rows = METER_SENSORS[meter.data.kind]
+        return [LastReportSensor(meter, LAST_REPORT), *(HyMeterSensor(meter, row) for row in rows)]
+
+    async_add_entities(HyGatewaySensor(gateway, row) for row in GATEWAY_SENSORS)
+    async_add_entities(
+        entity for meter in gateway.meters.values() for entity in meter_entities(meter)
+    )
+    entry.async_on_unload(
+        gateway.async_add_meter_listener(lambda meter: async_add_entities(meter_entities(meter)))
+    )
+
+
+class HyGatewaySensor(HyGatewayEntity, SensorEntity):
+    """A sensor of a gateway; its last known values stay while the gateway is silent."""
+
+    entity_description: GatewaySensorDescription
+
+    @override
+    def _refresh(self) -> tuple[Any, ...]:
+        description = self.entity_description
+        self._attr_native_value = description.value_fn(self.coordinator)
+        if description.attributes_fn:
+            self._attr_extra_state_attributes = dict(description.attributes_fn(self.coordinator))
+        attributes = getattr(self, "_attr_extra_state_attributes", None)
+        return self.available, self._attr_native_value, attributes
+
+
+class HyMeterSensor(HyMeterEntity, SensorEntity):
+    """A value of a meter's last reading."""
+
+    entity_description: MeterSensorDescription
+
+    @override
+    def _refresh(self) -> tuple[Any, ...]:
+        description, data = self.entity_description, self.coordinator.data
+        value_fn = description.value_fn
+        self._attr_native_value = value_fn(data) if value_fn else _field(data, description.field)
+        return self.available, self._attr_native_value
+
+
+class LastReportSensor(HyMeterEntity, SensorEntity):
+    """When a meter reported last; stays available to tell why the others are not."""
+
+    @property
+    @override
+    def available(self) -> bool:
+        return True
+
+    @override
+    def _refresh(self) -> tuple[Any, ...]:
+        meter = self.coordinator
+        attributes: dict[str, Any] = {"problem": meter.silence}
+        if isinstance(meter.data.reading, UnknownReading):
+            attributes["raw_frame"] = meter.data.reading.frame.hex().upper()
+        self._attr_native_value = meter.data.received
+        self._attr_extra_state_attributes = attributes
+        return self._attr_native_value, attributes

@@ -1,0 +1,148 @@
+"""Last good readings on disk, as the raw frames and messages that they were received in.
+
+Kept raw, so that what is read after a restart goes through the same decoding as what arrives.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+import logging
+from typing import TypedDict
+
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.storage import Store
+from homeassistant.util import dt as dt_util
+
+from .const import DOMAIN, SAVE_DELAY_S
+from .hyheat import frame
+from .hyheat.devices import to_reading
+from .hyheat.envelope import SettingsReply, StatusReply, decode_from_gateway, encode
+from .hyheat.errors import HyHeatError
+from .hyheat.model import MeterReading, UnknownReading
+
+_LOGGER = logging.getLogger(__name__)
+_VERSION = 1
+
+
+class _StoredMeter(TypedDict):
+    frame: str
+    received: str
+    port: int
+    protocol_code: str | None
+
+
+class _StoredGateway(TypedDict):
+    status: str | None
+    settings: str | None
+    last_seen: str | None
+    meters: dict[str, _StoredMeter]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMeter:
+    """The last reading of a meter, when it was received, and its port and protocol code."""
+
+    reading: MeterReading | UnknownReading
+    received: datetime
+    port: int
+    protocol_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGateway:
+    """What is kept of a gateway: its last words, and its meters by number."""
+
+    status: StatusReply | None = None
+    settings: SettingsReply | None = None
+    last_seen: datetime | None = None
+    meters: Mapping[str, KeptMeter] = field(default_factory=dict)
+
+
+def _store(hass: HomeAssistant, entry_id: str) -> Store[_StoredGateway]:
+    return Store(hass, _VERSION, f"{DOMAIN}.{entry_id}", private=True, atomic_writes=True)
+
+
+async def async_remove_store(hass: HomeAssistant, entry_id: str) -> None:
+    """Delete what was kept for an entry."""
+    await _store(hass, entry_id).async_remove()
+
+
+class ReadingStore:
+    """Writes a gateway's readings some seconds after they changed, many at once."""
+
+    def __init__(
+        self, hass: HomeAssistant, entry_id: str, collect: Callable[[], KeptGateway]
+    ) -> None:
+        """Keep the readings of an entry; `collect` is asked when it is time to write."""
+        self._store = _store(hass, entry_id)
+        self._collect = collect
+        self._dirty = False
+
+    async def async_load(self) -> KeptGateway:
+        """Return what was kept; what cannot be read any more is left out and logged."""
+        stored = await self._store.async_load()
+        if stored is None:
+            return KeptGateway()
+        status, settings = _message(stored["status"]), _message(stored["settings"])
+        meters = {number: _meter(number, meter) for number, meter in stored["meters"].items()}
+        return KeptGateway(
+            status if isinstance(status, StatusReply) else None,
+            settings if isinstance(settings, SettingsReply) else None,
+            _time(stored["last_seen"]),
+            {number: meter for number, meter in meters.items() if meter is not None},
+        )
+
+    @callback
+    def async_changed(self) -> None:
+        """Plan a write, once: a delayed save that is asked for again is put off again."""
+        if not self._dirty:
+            self._dirty = True
+            self._store.async_delay_save(self._to_store, SAVE_DELAY_S)
+
+    async def async_save(self) -> None:
+        """Write now."""
+        await self._store.async_save(self._to_store())
+
+    def _to_store(self) -> _StoredGateway:
+        self._dirty = False
+        kept = self._collect()
+        return _StoredGateway(
+            status=encode(kept.status).decode() if kept.status else None,
+            settings=encode(kept.settings).decode() if kept.settings else None,
+            last_seen=kept.last_seen.isoformat() if kept.last_seen else None,
+            meters={
+                number: _StoredMeter(
+                    frame=meter.reading.frame.hex().upper(),
+                    received=meter.received.isoformat(),
+                    port=meter.port,
+                    protocol_code=meter.protocol_code,
+                )
+                for number, meter in kept.meters.items()
+            },
+        )
+
+
+def _time(text: str | None) -> datetime | None:
+    parsed = dt_util.parse_datetime(text) if text else None
+    return None if parsed is None or parsed.tzinfo is None else dt_util.as_utc(parsed)
+
+
+def _message(text: str | None) -> object:
+    try:
+        return decode_from_gateway(text.encode()) if text else None
+    except HyHeatError as err:
+        _LOGGER.warning("A kept message is unreadable: %s", err)
+        return None
+
+
+def _meter(number: str, stored: _StoredMeter) -> KeptMeter | None:
+    received = _time(stored["received"])
+    try:
+        reading = to_reading(frame.parse(stored["frame"]), stored["protocol_code"])
+    except HyHeatError as err:
+        _LOGGER.warning("The kept reading of meter %s is unreadable: %s", number, err)
+        return None
+    if received is None or reading.meter_number != number:
+        _LOGGER.warning("The kept reading of meter %s is not its own", number)
+        return None
+    return KeptMeter(reading, received, stored["port"], stored["protocol_code"])
