@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # the names without a value here come from setup-steps.sh
 # Sourced by setup-steps.sh on Debian: a newer Debian's Python, unpacked into the cache folder.
 #
 # apt-get runs with a private state (own source list, own lists, own empty status), so it neither

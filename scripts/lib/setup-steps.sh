@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # the names without a value here come from scripts/setup
 # The slow part of scripts/setup, which sources this file: finds or brings Python, makes .venv.
 # Works with the bash 3.2 of macOS.
 
@@ -189,12 +189,13 @@ find_uv() {
 # install_tool NAME VERSION: a program out of a Python wheel, in the cache folder; sets $tool.
 # --target leaves the person's Python alone and works where pip is marked externally managed.
 install_tool() {
-  local home=$cache/$1-$2-$(uname -m) candidate found
+  local home candidate found
+  home=$cache/$1-$2-$(uname -m)
   tool=$home/bin/$1
   [ ! -x "$tool" ] || return 0
   for candidate in python3 "python$PYTHON_SERIES" python /usr/bin/python3; do
     command -v "$candidate" >/dev/null 2>&1 || continue
-    rm -rf "$work/$1"
+    rm -rf "${work:?}/$1"
     if "$candidate" -m pip --version >>"$log" 2>&1; then
       say "fetching $1 $2 with pip into the cache folder"
       logged "$candidate" -m pip install --quiet --no-deps --only-binary :all: \
