@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Literal
 
 from .errors import RequestError
@@ -95,14 +96,12 @@ def _no_place(value: Value, what: str) -> RequestError:
 
 
 def _as_number(value: Value) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise _no_place(value, "a number")
     return value
 
 
-def _in_limits(
-    value: float, low: float | None, high: float | None
-) -> bool:
+def _in_limits(value: float, low: float | None, high: float | None) -> bool:
     return (low is None or value >= low) and (high is None or value <= high)
 
 
@@ -145,7 +144,9 @@ def bcd_text(width: int) -> Codec:
         return digits if digits.isdecimal() else None
 
     def encode(value: Value) -> bytes:
-        if not isinstance(value, str) or not value.isdecimal() or len(value) != 2 * width:
+        if not isinstance(value, str) or not (value.isascii() and value.isdecimal()):
+            raise _no_place(value, "a text of digits")
+        if len(value) != 2 * width:
             raise _no_place(value, f"a text of {2 * width} digits")
         return bytes.fromhex(value)[::-1]
 
@@ -175,7 +176,7 @@ def quantity(of: Quantity, *, written_as: int) -> Codec:
     return Codec(5, decode, encode, of)
 
 
-def integer(
+def integer(  # noqa: PLR0913 - what tells one integer register from another
     width: int,
     byteorder: Literal["little", "big"] = "little",
     *,
@@ -199,9 +200,12 @@ def integer(
         if not _in_limits(number, low, high):
             raise _no_place(value, f"within {low} to {high}")
         try:
-            return round(number * divisor).to_bytes(width, byteorder, signed=signed)
+            data = round(number * divisor).to_bytes(width, byteorder, signed=signed)
         except OverflowError:
             raise _no_place(value, f"a number of {width} bytes") from None
+        if data == invalid:
+            raise _no_place(value, "a number that can be told from an invalid one")
+        return data
 
     return Codec(width, decode, encode)
 
@@ -279,7 +283,7 @@ class Field:
     unit: str = ""
 
 
-def value_field(  # noqa: PLR0913 - one argument per column of the table
+def value_field(  # noqa: PLR0913, PLR0917 - one argument per column of the table
     offset: int, key: str, codec: Codec, grade: Grade, name: str, unit: str = ""
 ) -> Field:
     """Return the row of a value."""
@@ -314,7 +318,9 @@ class Layout:
         position = 0
         for row in self.fields:
             if row.offset != position:
-                raise ValueError(f"{row.name} starts at {row.offset}, the row before ends at {position}")
+                raise ValueError(
+                    f"{row.name} starts at {row.offset}, the row before ends at {position}"
+                )
             position += row.width
         if position != self.size:
             raise ValueError(f"the rows cover {position} of {self.size} bytes")

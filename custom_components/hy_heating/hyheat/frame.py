@@ -9,6 +9,7 @@ is searched for inside a frame that failed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+import re
 
 from .errors import FrameError, FrameErrorKind, RequestError
 
@@ -26,6 +27,9 @@ TRAILER_SIZE = 2  # CS 16
 _LENGTH_OFFSET = 10
 _MAX_DATA = 255
 _DI_SIZE = 2
+
+_NEITHER_HEX_NOR_SPACE = re.compile(r"[^0-9A-Fa-f\s]", re.ASCII)
+_HEX_PAIRS = re.compile(r"(?:\s*[0-9A-Fa-f]{2})*\s*", re.ASCII)
 DI_SER_SIZE = 3
 
 type Buffer = bytes | bytearray | memoryview
@@ -139,17 +143,15 @@ def from_hex(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        pass
-    digits = 0
-    for offset, char in enumerate(text):
-        if char.isspace():
-            continue
-        if char not in "0123456789abcdefABCDEF":
-            raise FrameError(FrameErrorKind.HEX, offset, "a hex digit", repr(char))
-        digits += 1
-    raise FrameError(
-        FrameErrorKind.HEX, len(text), "an even number of hex digits", f"{digits} digits"
-    )
+        raise _hex_error(text) from None
+
+
+def _hex_error(text: str) -> FrameError:
+    if wrong := _NEITHER_HEX_NOR_SPACE.search(text):
+        return FrameError(FrameErrorKind.HEX, wrong.start(), "a hex digit", repr(wrong[0]))
+    digits = len("".join(text.split()))
+    offset = len(text) - len(_HEX_PAIRS.sub("", text, count=1))
+    return FrameError(FrameErrorKind.HEX, offset, "two digits for each byte", f"{digits} digits")
 
 
 def scan(data: Buffer) -> Iterator[Frame | FrameError]:

@@ -1,0 +1,16 @@
+"""What every test of the library shares."""
+
+from hypothesis import settings
+import pytest
+
+# The same examples in every run: a red run can be repeated. Time limits belong to pytest.
+settings.register_profile("hyheat", derandomize=True, deadline=None)
+settings.load_profile("hyheat")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # On Python 3.14 hypothesis takes its own generator, which a thread-local holds, for lost.
+    config.addinivalue_line(
+        "filterwarnings",
+        "ignore:It looks like `register_random`:hypothesis.errors.HypothesisWarning",
+    )
