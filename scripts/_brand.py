@@ -78,7 +78,10 @@ def main() -> None:
             ("logo", logo(colors, 256)),
         ):
             half = (image.width // 2, image.height // 2)
-            for suffix, sized in (("@2x", image), ("", image.resize(half, Image.Resampling.LANCZOS))):
+            for suffix, sized in (
+                ("@2x", image),
+                ("", image.resize(half, Image.Resampling.LANCZOS)),
+            ):
                 path = TARGET / f"{prefix}{name}{suffix}.png"
                 sized.save(path, optimize=True)
                 print(f"brand: {path.name}: {sized.width} x {sized.height}")
