@@ -5,21 +5,23 @@ that is not exactly one of the messages is refused with a reason. `decode_*` rai
 EnvelopeError, whatever the bytes.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+import json
+import re
+from typing import Any, override
 
 from .errors import EnvelopeError, RefusalReason
 
 MAX_PAYLOAD_SIZE = 64 * 1024
+MAX_NESTING = 16  # a message has three levels
 DEFAULT_PREFIX = "hy/gw"
 TRANSPARENT_COUNT = 5  # in every capture; its meaning is unknown
 
 _GATEWAY_ID = re.compile(r"[0-9]{11}")
 _METER_ID = re.compile(r"([0-9]{8})([0-9]{4})([0-9]{2})")
+_NESTING_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]', re.DOTALL)
 _SEASON_DAY = re.compile(r"20(?:XX|[0-9]{2})-([0-9]{2})-([0-9]{2})")
 _MAX_INTEGER = 2**53
 _MAX_TEXT = 1024
@@ -54,6 +56,7 @@ class MonthDay:
     month: int
     day: int
 
+    @override
     def __str__(self) -> str:
         """Return it as MM-DD."""
         return f"{self.month:02d}-{self.day:02d}"
@@ -67,6 +70,7 @@ class MeterId:
     protocol_code: str
     port: int
 
+    @override
     def __str__(self) -> str:
         """Return the 14 digits."""
         return f"{self.number}{self.protocol_code}{self.port:02d}"
@@ -178,12 +182,7 @@ class TransparentReply:
 
 type ToGateway = StatusQuery | SettingsQuery | ReadNow | TransparentCommand
 type FromGateway = (
-    StatusReply
-    | SettingsReply
-    | ReadNowAck
-    | Report
-    | TransparentAck
-    | TransparentReply
+    StatusReply | SettingsReply | ReadNowAck | Report | TransparentAck | TransparentReply
 )
 type Message = ToGateway | FromGateway
 
@@ -219,14 +218,22 @@ def decode_from_gateway(
     `gateway_id` is the id in the topic, which the payload must repeat; None skips that check.
     `loads` may be a faster JSON parser that raises ValueError. Raises EnvelopeError.
     """
-    return _decode(payload, gateway_id, loads, _FROM_GATEWAY)
+    return _message(*_open(payload, gateway_id, loads), _FROM_GATEWAY)
 
 
 def decode_to_gateway(
     payload: bytes, gateway_id: str | None = None, loads: Loads = json.loads
 ) -> ToGateway:
     """Return the message that somebody sent to a gateway; otherwise as decode_from_gateway."""
-    return _decode(payload, gateway_id, loads, _TO_GATEWAY)
+    return _message(*_open(payload, gateway_id, loads), _TO_GATEWAY)
+
+
+def decode(payload: bytes, loads: Loads = json.loads) -> Message:
+    """Return a message whose direction is not known: its data tells. Raises EnvelopeError."""
+    gateway_id, msg_id, data = _open(payload, None, loads)
+    if _goes_to_gateway(msg_id, data):
+        return _message(gateway_id, msg_id, data, _TO_GATEWAY)
+    return _message(gateway_id, msg_id, data, _FROM_GATEWAY)
 
 
 def encode(message: Message) -> bytes:
@@ -254,20 +261,35 @@ def _parse_json(payload: bytes, loads: Loads) -> object:
         text = bytes(payload).decode()
     except UnicodeDecodeError as err:
         raise EnvelopeError(RefusalReason.ENCODING, "not UTF-8", err.start) from err
+    if text.count("[") + text.count("{") > MAX_NESTING and _depth(text) > MAX_NESTING:
+        raise EnvelopeError(RefusalReason.NESTING, f"more than {MAX_NESTING} levels deep")
     try:
         return loads(text)
-    except RecursionError:
-        raise EnvelopeError(RefusalReason.NESTING, "nested too deeply") from None
     except ValueError as err:
         first = err
     for candidate in _repaired(text):
         try:
             return loads(candidate)
-        except (ValueError, RecursionError):
+        except ValueError:
             continue
     raise EnvelopeError(
         RefusalReason.JSON, f"not JSON: {first}", getattr(first, "pos", None)
     ) from first
+
+
+def _depth(text: str) -> int:
+    """Return how deep the brackets outside of texts are nested.
+
+    Counted here because parsers differ: Python's own may go as deep as the stack of its thread.
+    """
+    depth = deepest = 0
+    for match in _NESTING_TOKEN.finditer(text):
+        if match[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif match[0] in "]}":
+            depth -= 1
+    return deepest
 
 
 def _repaired(text: str) -> list[str]:
@@ -303,6 +325,10 @@ def _integer(data: Json, key: str) -> int | None:
         return None
     if type(value) is not int:
         raise _wrong_type(key, "an integer", value)
+    return _in_range(value, key)
+
+
+def _in_range(value: int, key: str) -> int:
     if abs(value) > _MAX_INTEGER:
         raise EnvelopeError(RefusalReason.VALUE, f"{key} is out of range")
     return value
@@ -351,7 +377,7 @@ def _csq(data: Json) -> tuple[int, int] | None:
         return None
     if not isinstance(value, list) or [type(item) for item in value] != [int, int]:
         raise _wrong_type("CSQ", "a pair of integers", value)
-    return value[0], value[1]
+    return _in_range(value[0], "CSQ"), _in_range(value[1], "CSQ")
 
 
 def _season_day(data: Json, key: str) -> MonthDay | None:
@@ -456,13 +482,13 @@ _TO_GATEWAY: Mapping[int, Callable[[str, Json], ToGateway]] = {
     MsgId.TRANSPARENT: _transparent_command,
 }
 
+_COMMAND_KEYS = frozenset(
+    {"main_immediately", "copy_immediately", "up_immediately", "transparent", "transparent_count"}
+)
 
-def _decode[M](
-    payload: bytes,
-    topic_gateway_id: str | None,
-    loads: Loads,
-    messages: Mapping[int, Callable[[str, Json], M]],
-) -> M:
+
+def _open(payload: bytes, topic_gateway_id: str | None, loads: Loads) -> tuple[str, int, Json]:
+    """Return gateway id, message number and data of a payload."""
     envelope = _parse_json(payload, loads)
     if not isinstance(envelope, dict):
         raise _wrong_type("the message", "an object", envelope)
@@ -475,10 +501,19 @@ def _decode[M](
             RefusalReason.GATEWAY_ID, f"gw_id {gateway_id} on the topic of {topic_gateway_id}"
         )
     _integer(gw, "msg_gw_pr")
-    msg_id = _required(_integer(gw, "msg_id"), "msg_id")
+    return gateway_id, _required(_integer(gw, "msg_id"), "msg_id"), data
+
+
+def _message[M](
+    gateway_id: str, msg_id: int, data: Json, messages: Mapping[int, Callable[[str, Json], M]]
+) -> M:
     if msg_id not in messages:
         raise EnvelopeError(RefusalReason.MSG_ID, f"msg_id {msg_id} is not known")
     return messages[msg_id](gateway_id, data)
+
+
+def _goes_to_gateway(msg_id: int, data: Json) -> bool:
+    return msg_id in _TO_GATEWAY and (not data or not _COMMAND_KEYS.isdisjoint(data))
 
 
 def _present(**values: object) -> dict[str, object]:

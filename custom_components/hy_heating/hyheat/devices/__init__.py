@@ -6,7 +6,7 @@ DeviceSpec and one more row in DEVICES.
 
 from datetime import datetime
 
-from ..errors import FrameError, FrameErrorKind, RequestError
+from ..errors import FrameError, FrameErrorKind
 from ..frame import DI_SER_SIZE, REPLY_BIT, Frame, build
 from ..model import (
     ErrorReply,
@@ -91,12 +91,12 @@ def to_reading(frame: Frame, protocol_code: str | None = None) -> MeterReading |
     return content
 
 
-def describe(frame: Frame) -> dict[str, object]:
-    """Return what a frame says as plain values, numbers in hex as text.
+def describe(frame: Frame, protocol_code: str | None = None) -> dict[str, object]:
+    """Return what a frame says as plain values, codes in hex as text.
 
     Raises FrameError of kind LAYOUT as `interpret` does.
     """
-    content = interpret(frame)
+    content = interpret(frame, protocol_code)
     known: dict[str, object] = {"device": content.device}
     match content:
         case MeterReading():
@@ -157,7 +157,7 @@ def report_frame(meter: MeterAddress, ser: int, payload: bytes) -> Frame:
 
 
 def openings_shown(reading: MeterReading) -> tuple[int | float | None, ...]:
-    """Return the openings in percent that must all agree with a wish before it counts as reached."""
+    """Return the openings in percent that must all show a wish before it counts as reached."""
     return tuple(reading.number(key) for key in DEVICES[reading.device].proof_fields)
 
 
@@ -183,7 +183,13 @@ def _report(spec: DeviceSpec, frame: Frame) -> MeterReading:
     _check_size(frame, spec.layout.size)
     di, ser = _di_ser(frame)
     return MeterReading(
-        spec.key, frame.address, frame.control, di, ser, spec.layout.decode(frame.payload), frame.raw
+        spec.key,
+        frame.address,
+        frame.control,
+        di,
+        ser,
+        spec.layout.decode(frame.payload),
+        frame.raw,
     )
 
 
@@ -202,9 +208,7 @@ def _set_opening(
     if not frame.is_reply:
         return SetOpeningFrame(spec.key, frame.address, opening)
     di, ser = _di_ser(frame)
-    return SetOpeningReply(
-        spec.key, frame.address, frame.control, di, ser, command.echoed, opening
-    )
+    return SetOpeningReply(spec.key, frame.address, frame.control, di, ser, command.echoed, opening)
 
 
 def _error_reply(spec: DeviceSpec, frame: Frame) -> ErrorReply:

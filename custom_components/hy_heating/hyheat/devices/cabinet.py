@@ -35,9 +35,7 @@ _LAYOUT = Layout(
             Grade.INFERRED,
             "volume flow rate",
         ),
-        value_field(
-            10, "volume_m3", quantity(VOLUME, written_as=0x2A), Grade.INFERRED, "volume"
-        ),
+        value_field(10, "volume_m3", quantity(VOLUME, written_as=0x2A), Grade.INFERRED, "volume"),
         value_field(
             15, "supply_temperature_c", _TEMPERATURE, Grade.STANDARD, "supply temperature", "°C"
         ),
