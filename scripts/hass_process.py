@@ -1,0 +1,152 @@
+"""A real Home Assistant on the loopback interface, with the integration of this checkout."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+import sys
+import time
+
+import aiohttp
+from processes import LeashedProcess
+
+ROOT = Path(__file__).resolve().parents[1]
+HOST = "127.0.0.1"
+
+_GRACE_S = 30.0  # to write what is unsaved and to unload
+_ONBOARDING_STEPS = {"user", "core_config", "analytics", "integration"}
+
+_CONFIGURATION = """\
+# Written by scripts/hass_process.py at every start; changes do not last.
+homeassistant:
+  name: {name}
+  time_zone: Asia/Shanghai
+  country: CN
+  currency: CNY
+  language: en
+  unit_system: metric
+  latitude: 39.9
+  longitude: 116.4
+  elevation: 44
+
+http:
+  server_host: {host}
+  server_port: {port}
+
+frontend:
+config:
+recorder:
+  commit_interval: 1
+history:
+logbook:
+energy:
+system_health:
+
+logger:
+  default: warning
+  logs:
+    # Programs and libraries that Home Assistant looks for at every start, whoever has them.
+    haffmpeg: critical
+    homeassistant.components.camera.img_util: critical
+"""
+
+# This step of the onboarding would add the weather and an internet radio, which need downloads.
+_ONBOARDING_BEGUN = {
+    "version": 4,
+    "minor_version": 1,
+    "key": "onboarding",
+    "data": {"done": ["core_config"]},
+}
+
+
+class HassProcessError(Exception):
+    """Home Assistant did not come up; the text says why and where its log is."""
+
+
+class HassProcess:
+    """A Home Assistant in a configuration folder of its own."""
+
+    def __init__(self, folder: Path, port: int, name: str = "HY Heating") -> None:
+        """Prepare the folder, which may have been used before."""
+        self.folder = folder
+        self.port = port
+        self.url = f"http://{HOST}:{port}"
+        self.console = folder / "console.log"
+        self._process: LeashedProcess | None = None
+        self._prepare(name)
+
+    def _prepare(self, name: str) -> None:
+        storage = self.folder / ".storage"
+        storage.mkdir(parents=True, exist_ok=True)
+        configuration = _CONFIGURATION.format(name=name, host=HOST, port=self.port)
+        (self.folder / "configuration.yaml").write_text(configuration, encoding="utf-8")
+        link = self.folder / "custom_components"
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT / "custom_components", target_is_directory=True)
+        if not (onboarding := storage / "onboarding").exists():
+            onboarding.write_text(json.dumps(_ONBOARDING_BEGUN), encoding="utf-8")
+
+    @property
+    def onboarded(self) -> bool:
+        """Whether all steps of the onboarding are done, as far as is on the disk."""
+        stored = json.loads((self.folder / ".storage" / "onboarding").read_text(encoding="utf-8"))
+        return set(stored["data"]["done"]) >= _ONBOARDING_STEPS
+
+    @property
+    def log(self) -> str:
+        """All that was said since the last start."""
+        return self.console.read_text(encoding="utf-8", errors="replace")
+
+    async def start(self, timeout_s: float = 120.0) -> None:
+        """Start it and wait until it can be logged in to; raises HassProcessError."""
+        self.console.unlink(missing_ok=True)
+        programs = Path(sys.executable).parent
+        self._process = LeashedProcess(
+            [programs / "hass", "--config", self.folder, "--skip-pip", "--log-no-color"],
+            folder=self.folder,
+            output=self.console,
+            environment={
+                key: value
+                for key, value in os.environ.items()
+                if key not in {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS"}
+            },
+            grace_s=_GRACE_S,
+        )
+        # The first answers only while the onboarding is not done, the second only afterwards.
+        path = "/auth/providers" if self.onboarded else "/api/onboarding"
+        deadline = time.monotonic() + timeout_s
+        async with aiohttp.ClientSession() as session:
+            while not await _answers(session, self.url + path):
+                if (status := self._process.ended) is not None:
+                    raise HassProcessError(
+                        f"Home Assistant ended with status {status}; its log: {self.console}"
+                    )
+                if time.monotonic() > deadline:
+                    self.kill()
+                    raise HassProcessError(
+                        f"Home Assistant was not there after {timeout_s:.0f} s; "
+                        f"its log: {self.console}"
+                    )
+                await asyncio.sleep(0.2)
+
+    @property
+    def ended(self) -> int | None:
+        """The exit status of the last run, None while it runs."""
+        return self._process.ended if self._process else 0
+
+    async def stop(self) -> int:
+        """End it in an orderly way; return the exit status."""
+        return await self._process.stop() if self._process else 0
+
+    def kill(self) -> None:
+        """End it at once, as a power failure would."""
+        if self._process:
+            self._process.kill()
+
+
+async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with session.get(url) as response:
+            return response.status == 200  # noqa: PLR2004 - HTTP's OK
+    except aiohttp.ClientError, OSError:
+        return False
