@@ -9,7 +9,7 @@ from .errors import ScenarioError
 
 
 class FaultKind(StrEnum):
-    """Every fault; FAULTS says what each one does."""
+    """Every fault by its name; FAULTS says what each one does."""
 
     SILENT_GATEWAY = "silent_gateway"
     DROP_DOWNLINKS = "drop_downlinks"
@@ -28,32 +28,72 @@ class FaultKind(StrEnum):
     STUCK_VALVE = "stuck_valve"
 
 
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """What a fault does, and which keys it takes besides `count` and `share`."""
+
+    text: str
+    keys: frozenset[str] = frozenset()
+
+
+_METER = frozenset({"meter"})
+_MSG_ID = frozenset({"msg_id"})
+_UPLINK = _METER | _MSG_ID
+_SECONDS = frozenset({"seconds"})
+
 FAULTS = {
-    FaultKind.SILENT_GATEWAY: "The gateway hears nothing and sends nothing; its meters and "
-    "valves go on. What it would have sent is lost.",
-    FaultKind.DROP_DOWNLINKS: "Messages to the gateway are lost on the way.",
-    FaultKind.DROP_UPLINKS: "Messages from the gateway are lost on the way.",
-    FaultKind.STAT_1: "The gateway answers queries and commands with stat 1 and does nothing.",
-    FaultKind.MALFORMED_JSON: "Messages from the gateway are cut off in the middle: no JSON, "
-    "and none of the two malformed shapes that real gateways send.",
-    FaultKind.DUPLICATE: "Messages from the gateway arrive twice.",
-    FaultKind.REORDERED: "A message is overtaken by the next one (or follows alone after "
-    "`seconds`).",
-    FaultKind.DELAYED: "Messages from the gateway arrive `seconds` later.",
-    FaultKind.NO_DIRECT_READS: "Reads of one meter by a transparent command are acknowledged "
-    "and never answered.",
-    FaultKind.SILENT_METER: "The meter does not answer on the bus: no reports, no replies.",
-    FaultKind.CORRUPT_CHECKSUM: "Frames of the meter carry a wrong checksum.",
-    FaultKind.ERROR_REPLY: "The meter answers commands and direct reads with an error (control "
-    "bit 6) and does nothing; its reports go on.",
-    FaultKind.WRONG_ECHO: "The valve moves as told, but its reply names another opening (a "
-    "cabinet's reply names none, so cabinets are not affected).",
-    FaultKind.LOST_REPLY: "The meter does as told, but its reply is lost between bus and "
-    "broker (the acknowledgement is not).",
-    FaultKind.STUCK_VALVE: "The meter replies as if all were well, but its valve stays where "
-    "it is. A cabinet shows the commanded opening beside the actual one.",
+    FaultKind.SILENT_GATEWAY: FaultRow(
+        "The gateway hears nothing and sends nothing; its meters and valves go on. What it would "
+        "have sent is lost."
+    ),
+    FaultKind.DROP_DOWNLINKS: FaultRow("Messages to the gateway are lost on the way.", _MSG_ID),
+    FaultKind.DROP_UPLINKS: FaultRow("Messages from the gateway are lost on the way.", _UPLINK),
+    FaultKind.STAT_1: FaultRow(
+        "The gateway answers queries and commands with stat 1 and does nothing.", _MSG_ID
+    ),
+    FaultKind.MALFORMED_JSON: FaultRow(
+        "Messages from the gateway are cut off in the middle: no JSON, and none of the two "
+        "malformed shapes that real gateways send.",
+        _UPLINK,
+    ),
+    FaultKind.DUPLICATE: FaultRow("Messages from the gateway arrive twice.", _UPLINK),
+    FaultKind.REORDERED: FaultRow(
+        "A message from the gateway is overtaken by the next one, or follows alone after "
+        "`seconds`.",
+        _UPLINK | _SECONDS,
+    ),
+    FaultKind.DELAYED: FaultRow(
+        "Messages from the gateway arrive `seconds` later.", _UPLINK | _SECONDS
+    ),
+    FaultKind.NO_DIRECT_READS: FaultRow(
+        "Reads of one meter by a transparent command are acknowledged and never answered.", _METER
+    ),
+    FaultKind.SILENT_METER: FaultRow(
+        "The meter does not answer on the bus: no reports, no replies, and no move.", _METER
+    ),
+    FaultKind.CORRUPT_CHECKSUM: FaultRow("Frames of the meter carry a wrong checksum.", _METER),
+    FaultKind.ERROR_REPLY: FaultRow(
+        "The meter answers commands and direct reads with an error (control bit 6) and does "
+        "nothing; its reports go on.",
+        _METER,
+    ),
+    FaultKind.WRONG_ECHO: FaultRow(
+        "The valve moves as told, but its reply names another opening. A cabinet's reply names "
+        "none, so cabinets are not affected.",
+        _METER,
+    ),
+    FaultKind.LOST_REPLY: FaultRow(
+        "The meter does as told, but its reply to a transparent command is lost; the "
+        "acknowledgement is not.",
+        _METER,
+    ),
+    FaultKind.STUCK_VALVE: FaultRow(
+        "The meter replies as if all were well, but its valve stays where it is. A cabinet shows "
+        "the commanded opening beside the actual one.",
+        _METER,
+    ),
 }
-"""What each fault does, for people."""
+"""Every fault in words."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,7 +102,7 @@ class Fault:
 
     `meter` and `msg_id` narrow it to one meter (8 digits) or kind of message, `count` to the
     next so many occasions, `share` to a part of them (0 to 1, drawn by the seed); `seconds`
-    (simulated) is for `delayed` and `reordered`.
+    (simulated) is how long `delayed` and `reordered` hold a message, 30 where it is None.
     """
 
     kind: FaultKind
@@ -70,7 +110,7 @@ class Fault:
     msg_id: int | None = None
     count: int | None = None
     share: float = 1.0
-    seconds: float = 30.0
+    seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Check the limits; raises ScenarioError."""
@@ -78,8 +118,16 @@ class Fault:
             raise ScenarioError("a fault's count must be 1 or more")
         if not 0 < self.share <= 1:
             raise ScenarioError("a fault's share must be above 0 and at most 1")
-        if self.seconds < 0:
+        if self.seconds is not None and self.seconds < 0:
             raise ScenarioError("a fault's seconds must not be negative")
+        for key in ("meter", "msg_id", "seconds"):
+            if getattr(self, key) is not None and key not in FAULTS[self.kind].keys:
+                raise ScenarioError(f"{self.kind} does not take {key}")
+
+    @property
+    def hold_s(self) -> float:
+        """How long a message is held."""
+        return 30.0 if self.seconds is None else self.seconds
 
     def copy(self) -> Fault:
         """Return a fault of its own, to be counted down."""

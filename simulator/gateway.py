@@ -95,7 +95,6 @@ class VirtualGateway:
 
     def receive(self, payload: bytes, now: float) -> None:
         """Take what came on the gateway's command topic, whatever it is."""
-        self._agenda.run(now)
         self._agenda.add(now + self.plan.latency_s, partial(self._handle, payload))
 
     def due(self, now: float) -> list[tuple[float, bytes]]:
@@ -106,8 +105,8 @@ class VirtualGateway:
 
     def move(self, meter_number: str, target_pct: float, now: float) -> None:
         """Turn a valve by hand, past the bus; raises KeyError for a meter that is not here."""
-        self._agenda.run(now)
-        self.meters[meter_number].move(target_pct, now)
+        meter = self.meters[meter_number]
+        self._agenda.add(now, partial(meter.move, target_pct))
 
     # --- Reports ---------------------------------------------------------------------------
 
@@ -282,7 +281,7 @@ class VirtualGateway:
     def _moved(self, meter: VirtualMeter, now: float) -> None:
         self.counts["commands"] += 1
         self._tell("moving", now, meter, target_pct=meter.commanded_pct)
-        if meter.motion.target_pct == meter.commanded_pct:
+        if meter.motion.arrives_at >= now:  # else it is stuck
             self._agenda.add(meter.motion.arrives_at, partial(self._arrived, meter))
 
     def _arrived(self, meter: VirtualMeter, now: float) -> None:

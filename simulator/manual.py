@@ -7,7 +7,7 @@ from pathlib import Path
 import textwrap
 
 from .errors import ScenarioError
-from .faults import FAULTS, Fault
+from .faults import FAULTS, Fault, FaultRow
 from .mqtt import Broker
 from .plan import GatewayPlan
 from .scenario import PRESETS, Scenario, building, fault_from, fleet, from_json
@@ -63,9 +63,10 @@ faults:
   --fault KIND[,KEY=VALUE...] puts one in force at every gateway from the start, for example
   --fault silent_meter,meter=23227310   --fault stat_1,msg_id=40,count=1
   --fault delayed,seconds=20,share=0.1  --fault drop_downlinks,count=3
-  Keys: meter (8 digits), msg_id (1, 2, 18, 20 or 40; messages and acknowledgements only), count
-  (only the next so many occasions), share (only a part of them, 0 to 1), seconds. Without keys
-  a fault concerns everything, until it is lifted.
+  Keys narrow it: to a meter (8 digits; messages that are about it), a kind of message (msg_id 1,
+  2, 18, 20 or 40), the next so many occasions (count), or a part of them (share, 0 to 1). The
+  first two go with the faults that name them above, like the seconds (30) that a message is
+  held. Without keys a fault concerns everything, until it is lifted.
 
 control (--control):
   One JSON object a line. Standard output first tells {{"event": "ready", "gateways": [...]}},
@@ -129,8 +130,13 @@ _PLAN_OPTIONS: tuple[tuple[str, str, type, str], ...] = (
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     faults = "\n".join(
-        textwrap.fill(f"{kind:<17} {text}", 98, initial_indent="  ", subsequent_indent=" " * 20)
-        for kind, text in FAULTS.items()
+        textwrap.fill(
+            f"{kind:<17} {row.text}{_takes(row)}",
+            98,
+            initial_indent="  ",
+            subsequent_indent=" " * 20,
+        )
+        for kind, row in FAULTS.items()
     )
     result = argparse.ArgumentParser(
         prog="python -m simulator",
@@ -162,6 +168,10 @@ def parser() -> argparse.ArgumentParser:
     )
     running.add_argument("--verbose", action="store_true", help="log every move of a valve")
     return result
+
+
+def _takes(row: FaultRow) -> str:
+    return f" ({', '.join(sorted(row.keys))})" if row.keys else ""
 
 
 def _add_broker_options(group: argparse._ArgumentGroup) -> None:

@@ -147,6 +147,7 @@ class HeatingLoop:
         self._climate = climate
         self.season = season
         self._moving_until = 0.0
+        self._demand: float | None = None  # mean opening of the flats, while it lasts
         self._volume_l = 0.0
         self._energy_wh = 0.0
         self._since = now
@@ -157,26 +158,26 @@ class HeatingLoop:
 
     def settle(self, now: float) -> None:
         """Take on what the loop tends to at a time, at once."""
-        self._sample(now, math.inf)
+        self._demand = None
+        self._begin_step(now, math.inf)
 
     def move(self, valve: Motion, target_pct: float, now: float) -> None:
         """Move a valve of this loop, which sees the flow change from now on."""
         self.advance(now)
-        self._accumulate(now)
         valve.move(target_pct, now)
         self._moving_until = max(self._moving_until, valve.arrives_at)
+        self._demand = None
+        self._next_step(now)
 
     def advance(self, now: float) -> None:
         """Live through all whole steps up to a time."""
         while (boundary := self._boundary()) <= now:
-            elapsed_s = boundary - self._since
-            self._accumulate(boundary)
-            self._sample(boundary, elapsed_s)
+            self._next_step(boundary)
 
     def reading(self, now: float) -> LoopReading:
         """Return what the heat meter shows."""
         self.advance(now)
-        elapsed_h = max(0.0, now - self._since) / _HOUR_S
+        elapsed_h = (now - self._since) / _HOUR_S
         energy_wh = self._energy_wh + self._power_w * elapsed_h
         volume_l = self._volume_l + self._flow_l_h * elapsed_h
         return LoopReading(
@@ -194,13 +195,15 @@ class HeatingLoop:
         boundary = (self._since // step + 1) * step
         return min(boundary, self._moving_until) if moving else boundary
 
-    def _accumulate(self, until: float) -> None:
-        elapsed_h = max(0.0, until - self._since) / _HOUR_S
-        self._volume_l += self._flow_l_h * elapsed_h
-        self._energy_wh += self._power_w * elapsed_h
-        self._since = max(self._since, until)
+    def _next_step(self, now: float) -> None:
+        """End the step in force, which the registers add up, and begin the next one."""
+        elapsed_s = now - self._since
+        self._volume_l += self._flow_l_h * elapsed_s / _HOUR_S
+        self._energy_wh += self._power_w * elapsed_s / _HOUR_S
+        self._since = now
+        self._begin_step(now, elapsed_s)
 
-    def _sample(self, now: float, elapsed_s: float) -> None:
+    def _begin_step(self, now: float, elapsed_s: float) -> None:
         """Set flow, temperatures and power for the step that begins now."""
         self._flow_l_h = self._flow(now)
         supply_c, return_c, time_constant_s = self._tendency(now)
@@ -215,10 +218,11 @@ class HeatingLoop:
     def _flow(self, now: float) -> int:
         if not self.season.contains(now):
             return 0
+        if self._demand is None or now <= self._moving_until:
+            openings = [flat.opening_pct(now) for flat in self.flats]
+            self._demand = sum(openings) / (100 * len(openings)) if openings else 1.0
         share: float = (self.valve.opening_pct(now) / 100) ** 1.5
-        if self.flats:
-            share *= sum(flat.opening_pct(now) for flat in self.flats) / (100 * len(self.flats))
-        return round(self.character.nominal_flow_l_h * share)
+        return round(self.character.nominal_flow_l_h * share * self._demand)
 
     def _tendency(self, now: float) -> tuple[float, float, float]:
         """Return supply and return temperature that the loop tends to, and how slowly."""

@@ -18,7 +18,7 @@ class Motion:
         """Leave for another opening from wherever the valve is."""
         self._from_pct = self.opening_pct(now)
         self._left_at = now
-        self.target_pct = target_pct
+        self.target_pct = float(target_pct)
         self.arrives_at = now + abs(target_pct - self._from_pct) / 100 * self.full_travel_s
 
     def is_moving(self, now: float) -> bool:

@@ -35,6 +35,7 @@ _LOGGER = logging.getLogger(__name__)
 
 _TOPICS_PER_SUBSCRIBE = 100
 _CONNECT_TIMEOUT_S = 10.0
+_PUBLISH_TIMEOUT_S = 5.0
 _LONGEST_SLEEP_S = 60.0
 
 
@@ -53,6 +54,15 @@ class Broker:
     qos: int = 0
     client_id: str | None = None
     reconnect_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check the settings; raises ScenarioError."""
+        if not self.host or not self.host.isprintable():
+            raise ScenarioError("the broker's host is missing")
+        if not 0 < self.port < 65536:  # noqa: PLR2004 - 16 bits
+            raise ScenarioError(f"a port is 1 to 65535, not {self.port}")
+        if not self.prefix or set(self.prefix) & set("+#"):
+            raise ScenarioError("the prefix must not be empty nor contain + or #")
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Return the TLS settings, None for none; raises ScenarioError for a bad CA file."""
@@ -163,6 +173,7 @@ class Simulator:
         while True:
             for _, gateway_id, payload in self.fleet.due(self.clock.now()):
                 await self._publish(gateway_id, payload)
+                await asyncio.sleep(0)  # QoS 0 does not wait: leave room in a long burst
             self._wake.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._pause_s())
@@ -181,7 +192,7 @@ class Simulator:
             return
         topic = report_topic(gateway_id, self.broker.prefix)
         try:
-            await client.publish(topic, payload, qos=self.broker.qos)
+            await client.publish(topic, payload, qos=self.broker.qos, timeout=_PUBLISH_TIMEOUT_S)
         except MqttError:
             self.lost += 1
         else:
@@ -195,7 +206,7 @@ class Simulator:
                 async with self._connection() as client:
                     async for message in client.messages:
                         self._receive(message)
-            except MqttError as err:
+            except (MqttError, UnicodeError) as err:
                 _LOGGER.warning(
                     "No connection to %s:%s: %s", self.broker.host, self.broker.port, err
                 )

@@ -36,14 +36,14 @@ class UplinkPath:
         if self._hit(FaultKind.SILENT_GATEWAY, uplink) or self._hit(FaultKind.DROP_UPLINKS, uplink):
             self.lost += 1
         elif delayed := self._hit(FaultKind.DELAYED, uplink):
-            self._agenda.add(now + delayed.seconds, partial(self._pass_order, uplink))
+            self._agenda.add(now + delayed.hold_s, partial(self._pass_order, uplink))
         else:
             self._pass_order(uplink, now)
 
     def _pass_order(self, uplink: Uplink, now: float) -> None:
         if self._overtaken is None and (fault := self._hit(FaultKind.REORDERED, uplink)):
             self._overtaken = uplink
-            self._agenda.add(now + fault.seconds, partial(self._release, uplink))
+            self._agenda.add(now + fault.hold_s, partial(self._release, uplink))
             return
         self._arrive(uplink, now)
         if self._overtaken is not None:
