@@ -21,7 +21,7 @@ a broker, on a clock of your own, feed a Fleet: `receive`, `due`, `next_due`. Ev
     faults, plan, scenario             declarations
     devices, bus, uplink, gateway      the wire: meters, M-Bus, way to the broker, messages
     fleet                              many gateways as one
-    mqtt, control, manual              shell, JSON lines, command line
+    mqtt, control, options, manual     shell, JSON lines, command line
 """
 
 from . import _hyheat as _hyheat  # first: it makes the library importable for all others

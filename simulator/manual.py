@@ -100,31 +100,32 @@ A broker that is away or refuses is tried again for ever, as gateways do, and sa
 error.
 """
 
-# Option, plan field, type, help. None as a default: what the preset or scenario says.
-_PLAN_OPTIONS: tuple[tuple[str, str, type, str], ...] = (
-    ("--cabinet-interval", "cabinet_interval_min", int, "minutes between reports of a cabinet"),
-    ("--valve-interval", "valve_interval_min", int, "minutes between reports of a valve"),
+# Option, plan field, type, placeholder, help.
+_PLAN_OPTIONS: tuple[tuple[str, str, type, str, str], ...] = (
+    ("--cabinet-interval", "cabinet_interval_min", int, "MIN", "between reports of a cabinet"),
+    ("--valve-interval", "valve_interval_min", int, "MIN", "between reports of a valve"),
     (
         "--out-of-season-interval",
         "interval_out_of_season_min",
         int,
-        "minutes between reports of a valve outside the season",
+        "MIN",
+        "between reports of a valve outside the season",
     ),
-    ("--season-start", "season_start", str, "first day of the heating season, MM-DD"),
-    ("--season-end", "season_end", str, "last day of the heating season, MM-DD"),
-    (
-        "--reports-per-interval",
-        "reports_per_interval",
-        float,
-        "report so many times in an interval instead of once",
-    ),
-    ("--baud", "baud", int, "speed of the bus; 0 takes no time"),
-    ("--turnaround", "turnaround_s", float, "seconds until a meter answers"),
-    ("--meter-timeout", "meter_timeout_s", float, "seconds to wait for a meter"),
-    ("--latency", "latency_s", float, "seconds on the way to and from the broker"),
-    ("--cabinet-travel", "cabinet_travel_s", float, "seconds of a cabinet valve from 0 to 100 %%"),
-    ("--valve-travel", "valve_travel_s", float, "seconds of a household valve from 0 to 100 %%"),
+    ("--season-start", "season_start", str, "MM-DD", "first day of the heating season"),
+    ("--season-end", "season_end", str, "MM-DD", "last day of the heating season"),
+    ("--reports-per-interval", "reports_per_interval", float, "N", "instead of one"),
+    ("--baud", "baud", int, "BAUD", "speed of the bus; 0 takes no time"),
+    ("--turnaround", "turnaround_s", float, "S", "until a meter answers"),
+    ("--meter-timeout", "meter_timeout_s", float, "S", "to wait for a meter"),
+    ("--latency", "latency_s", float, "S", "on the way to and from the broker"),
+    ("--cabinet-travel", "cabinet_travel_s", float, "S", "of a cabinet valve from 0 to 100 %%"),
+    ("--valve-travel", "valve_travel_s", float, "S", "of a household valve from 0 to 100 %%"),
 )
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100, max_help_position=34)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -140,18 +141,18 @@ def parser() -> argparse.ArgumentParser:
     )
     result = argparse.ArgumentParser(
         prog="python -m simulator",
+        usage="python -m simulator [OPTION...]",
         description=_DESCRIPTION,
         epilog=_EPILOG.format(faults=faults),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     _add_broker_options(result.add_argument_group("broker"))
     _add_scenario_options(result.add_argument_group("scenario"))
     defaults = {name: field.default for name, field in GatewayPlan.__dataclass_fields__.items()}
     plans = result.add_argument_group("every gateway (instead of what preset or file say)")
-    for option, name, kind, text in _PLAN_OPTIONS:
-        plans.add_argument(
-            option, dest=name, type=kind, help=f"{text} (ordinarily {defaults[name]})"
-        )
+    for option, name, kind, metavar, text in _PLAN_OPTIONS:
+        text = f"{text} (ordinarily {defaults[name]})"
+        plans.add_argument(option, dest=name, type=kind, metavar=metavar, help=text)
     plans.add_argument(
         "--wellformed-replies", action="store_true", help="send no malformed transparent replies"
     )
@@ -175,23 +176,32 @@ def _takes(row: FaultRow) -> str:
 
 
 def _add_broker_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--host", default="127.0.0.1", help="its name or address (%(default)s)")
-    group.add_argument("--port", type=int, help="its port (1883, with --tls 8883)")
-    group.add_argument("--username", help="user name, where the broker wants one")
+    group.add_argument(
+        "--host", metavar="HOST", default="127.0.0.1", help="its name or address (%(default)s)"
+    )
+    group.add_argument("--port", metavar="PORT", type=int, help="its port (1883, with --tls 8883)")
+    group.add_argument("--username", metavar="NAME", help="user name, where the broker wants one")
     group.add_argument(
         "--password",
+        metavar="SECRET",
         help=f"password; the list of processes shows it, so better set {PASSWORD_VARIABLE}",
     )
     group.add_argument("--tls", action="store_true", help="connect by TLS")
-    group.add_argument("--ca-file", type=Path, help="own CA, PEM (the system's)")
+    group.add_argument("--ca-file", metavar="FILE", type=Path, help="own CA, PEM (the system's)")
     group.add_argument("--insecure", action="store_true", help="do not verify the certificate")
-    group.add_argument("--prefix", default="hy/gw", help="front of all topics (%(default)s)")
+    group.add_argument(
+        "--prefix", metavar="TOPIC", default="hy/gw", help="front of all topics (%(default)s)"
+    )
     group.add_argument(
         "--qos", type=int, choices=(0, 1, 2), default=0, help="of reports and replies (%(default)s)"
     )
-    group.add_argument("--client-id", help="MQTT client id (a random one)")
+    group.add_argument("--client-id", metavar="ID", help="MQTT client id (a random one)")
     group.add_argument(
-        "--reconnect", type=float, default=2.0, help="seconds between tries (%(default)s)"
+        "--reconnect",
+        metavar="S",
+        type=float,
+        default=2.0,
+        help="seconds between tries (%(default)s)",
     )
 
 
@@ -201,14 +211,26 @@ def _add_scenario_options(group: argparse._ArgumentGroup) -> None:
         "--preset", choices=PRESETS, default="building", help="see presets (%(default)s)"
     )
     which.add_argument("--scenario", type=Path, metavar="FILE", help="see scenario files")
-    group.add_argument("--gateways", type=int, help="gateways of the fleet (100)")
-    group.add_argument("--gateway-id", help="id of the building, or the first one of the fleet")
-    group.add_argument("--cabinets", type=int, help="cabinets of building or fleet (5)")
-    group.add_argument("--valves", type=int, help="household valves of building or fleet (96)")
-    group.add_argument("--seed", type=int, help="what everything is drawn from (1)")
-    group.add_argument("--start", help="simulated time at the start, ISO 8601 (now)")
-    group.add_argument("--speed", type=float, help="simulated seconds in a real one (1)")
-    group.add_argument("--utc-offset", type=float, help="hours of local time ahead of UTC (8)")
+    group.add_argument("--gateways", metavar="N", type=int, help="gateways of the fleet (100)")
+    group.add_argument(
+        "--gateway-id", metavar="ID", help="id of the building, or the first one of the fleet"
+    )
+    group.add_argument(
+        "--cabinets", metavar="N", type=int, help="cabinets of building or fleet (5)"
+    )
+    group.add_argument(
+        "--valves", metavar="N", type=int, help="household valves of building or fleet (96)"
+    )
+    group.add_argument("--seed", metavar="N", type=int, help="what everything is drawn from (1)")
+    group.add_argument(
+        "--start", metavar="TIME", help="simulated time at the start, ISO 8601 (now)"
+    )
+    group.add_argument(
+        "--speed", metavar="N", type=float, help="simulated seconds in a real one (1)"
+    )
+    group.add_argument(
+        "--utc-offset", metavar="H", type=float, help="hours of local time ahead of UTC (8)"
+    )
 
 
 def scenario_of(options: argparse.Namespace) -> Scenario:
@@ -223,7 +245,7 @@ def scenario_of(options: argparse.Namespace) -> Scenario:
     top = {name: value for option, name in names if (value := getattr(options, option)) is not None}
     plan = {
         name: value
-        for _, name, _, _ in _PLAN_OPTIONS
+        for _, name, *_ in _PLAN_OPTIONS
         if (value := getattr(options, name)) is not None
     }
     if options.wellformed_replies:
