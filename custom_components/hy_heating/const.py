@@ -4,6 +4,7 @@ from datetime import timedelta
 
 DOMAIN = "hy_heating"
 MANUFACTURER = "HY"
+VALVE_MODEL = "Household valve (2008)"
 
 # Keys of an entry's data beside Home Assistant's own CONF_HOST, CONF_PORT, CONF_USERNAME and
 # CONF_PASSWORD.
@@ -14,6 +15,12 @@ CONF_CA_CERTIFICATE = "ca_certificate"
 CONF_PREFIX = "prefix"
 CONF_AREA_ID = "area_id"
 
+# Keys of the config flow's forms that are not stored as such.
+CONF_ADVANCED = "advanced"
+CONF_BROKER = "broker"
+CONF_ENCRYPTION = "encryption"
+CONF_GATEWAYS = "gateways"
+
 # Keys of an entry's options.
 CONF_TRAVEL_TIME_S = "travel_time_s"
 CONF_SWAPPED_METERS = "swapped_meters"
@@ -21,6 +28,8 @@ CONF_SWAPPED_METERS = "swapped_meters"
 DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
 DEFAULT_TRAVEL_TIME_S = 180
+MIN_TRAVEL_TIME_S = 10
+MAX_TRAVEL_TIME_S = 600
 
 CONNECT_TIMEOUT_S = 15.0
 """How long set-up waits for the broker: a 4G site's own broker answers well within it."""
@@ -40,3 +49,11 @@ SAVE_DELAY_S = 25
 """Readings are written together: a crash loses less than the last 30 s."""
 MAX_METERS = 512
 """Meters behind one gateway: no M-Bus segment drives more, so more are forged or broken."""
+LISTEN_LIMIT_S = 30.0
+"""How long the config flow's listening window is open: a person is waiting in front of it."""
+LISTEN_QUIET_S = 5.0
+"""The window closes early when no new gateway was heard for so long."""
+LISTEN_TICK_S = 0.5
+"""How often the window looks at the clock and shows its progress."""
+MAX_HEARD = 500
+"""Gateways that one window offers: more do not fit a form that a person reads."""

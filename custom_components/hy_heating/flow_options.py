@@ -1,0 +1,75 @@
+"""Options flow of a gateway: what its valves and meters need."""
+
+from typing import Any
+
+from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsFlowWithReload
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers.selector import (
+    NumberSelector,
+    NumberSelectorConfig,
+    NumberSelectorMode,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+)
+import voluptuous as vol
+
+from .const import (
+    CONF_SWAPPED_METERS,
+    CONF_TRAVEL_TIME_S,
+    DEFAULT_TRAVEL_TIME_S,
+    MAX_TRAVEL_TIME_S,
+    MIN_TRAVEL_TIME_S,
+    VALVE_MODEL,
+)
+
+_TRAVEL_TIME = NumberSelector(
+    NumberSelectorConfig(
+        min=MIN_TRAVEL_TIME_S,
+        max=MAX_TRAVEL_TIME_S,
+        unit_of_measurement="s",
+        mode=NumberSelectorMode.BOX,
+    )
+)
+
+
+class HyOptionsFlow(OptionsFlowWithReload):
+    """Travel time of the valves, and the meters whose two temperatures are exchanged."""
+
+    async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
+        """Ask for all options at once."""
+        options = self.config_entry.options
+        if user_input is not None:
+            return self.async_create_entry(data={**options, **user_input})
+        travel_time_s = options.get(CONF_TRAVEL_TIME_S, DEFAULT_TRAVEL_TIME_S)
+        swapped: list[str] = options.get(CONF_SWAPPED_METERS, [])
+        fields: dict[vol.Marker, Any] = {
+            vol.Required(CONF_TRAVEL_TIME_S, default=travel_time_s): vol.All(
+                _TRAVEL_TIME, vol.Coerce(int)
+            )
+        }
+        # What was chosen stays a choice when the meter is gone: it may come back.
+        names = dict(zip(swapped, swapped, strict=True)) | valve_names(self.hass, self.config_entry)
+        if names:
+            fields[vol.Required(CONF_SWAPPED_METERS, default=swapped)] = _meters(names)
+        return self.async_show_form(step_id="init", data_schema=vol.Schema(fields))
+
+
+@callback
+def valve_names(hass: HomeAssistant, entry: ConfigEntry) -> dict[str, str]:
+    """Return the names of a gateway's household valves by meter number."""
+    devices = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    return {
+        device.serial_number: device.name_by_user or device.name or device.serial_number
+        for device in devices
+        if device.serial_number and device.model == VALVE_MODEL
+    }
+
+
+def _meters(names: dict[str, str]) -> SelectSelector:
+    options = [
+        SelectOptionDict(value=number, label=label)
+        for number, label in sorted(names.items(), key=lambda item: item[1])
+    ]
+    return SelectSelector(SelectSelectorConfig(options=options, multiple=True))

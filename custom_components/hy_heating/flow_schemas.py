@@ -1,0 +1,110 @@
+"""The smaller forms of the flows, and the texts that go into them."""
+
+from collections.abc import Iterable, Mapping
+import re
+
+from homeassistant.const import CONF_NAME
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers.selector import (
+    AreaSelector,
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+    TextSelector,
+)
+from homeassistant.helpers.translation import async_get_translations
+import voluptuous as vol
+
+from .const import CONF_AREA_ID, CONF_BROKER, CONF_GATEWAY_ID, CONF_GATEWAYS, DOMAIN
+from .flow_listen import HeardGateway, Window, all_reports_topic
+from .hyheat.envelope import Stat, StatusReply
+
+NEW_BROKER = "new"
+UNKNOWN = "–"
+CSQ_UNKNOWN = 99
+
+_MAX_SHOWN = 40  # characters
+_MAX_IDS = 12  # in the open window; the form after it has all of them
+_NOT_SHOWN = re.compile(r"[^\w .+:-]")  # a gateway's text must not become markup
+
+GATEWAY_ID_SCHEMA = vol.Schema({vol.Required(CONF_GATEWAY_ID): TextSelector()})
+BUILDING_SCHEMA = vol.Schema(
+    {vol.Optional(CONF_NAME): TextSelector(), vol.Optional(CONF_AREA_ID): AreaSelector()}
+)
+
+
+def choose_broker_schema(labels: Mapping[str, str]) -> vol.Schema:
+    """Return the choice between brokers in use, labeled by entry id, and a new one."""
+    options = [SelectOptionDict(value=value, label=label) for value, label in labels.items()]
+    options.append(SelectOptionDict(value=NEW_BROKER, label=NEW_BROKER))
+    return vol.Schema(
+        {
+            vol.Required(CONF_BROKER, default=options[0]["value"]): SelectSelector(
+                SelectSelectorConfig(
+                    options=options, translation_key=CONF_BROKER, mode=SelectSelectorMode.LIST
+                )
+            )
+        }
+    )
+
+
+async def async_heard_schema(hass: HomeAssistant, gateways: Iterable[HeardGateway]) -> vol.Schema:
+    """Return the choice of the gateways that were heard; a single one is chosen already."""
+    texts = await async_get_translations(hass, hass.config.language, "common", {DOMAIN})
+    options = [
+        SelectOptionDict(value=gateway.gateway_id, label=_heard_label(gateway, texts))
+        for gateway in sorted(gateways, key=lambda gateway: gateway.gateway_id)
+    ]
+    chosen = [options[0]["value"]] if len(options) == 1 else []
+    return vol.Schema(
+        {
+            vol.Required(CONF_GATEWAYS, default=chosen): SelectSelector(
+                SelectSelectorConfig(options=options, multiple=True)
+            )
+        }
+    )
+
+
+def _heard_label(gateway: HeardGateway, texts: Mapping[str, str]) -> str:
+    key = "heard_gateway" if gateway.status is None else "heard_gateway_with_status"
+    placeholders = {
+        CONF_GATEWAY_ID: gateway.gateway_id,
+        "messages": str(gateway.messages),
+        **status_placeholders(gateway.status),
+        "cabinets": str(gateway.cabinets),
+        "valves": str(gateway.valves),
+    }
+    return texts[f"component.{DOMAIN}.common.{key}"].format(**placeholders)
+
+
+def window_placeholders(window: Window, prefix: str) -> dict[str, str]:
+    """Return what the listening window heard so far."""
+    ids = sorted(window.gateways)
+    more = ["…"] if len(ids) > _MAX_IDS else []
+    return {
+        "topic": all_reports_topic(prefix),
+        "gateways": ", ".join(ids[:_MAX_IDS] + more) or UNKNOWN,
+        "count": str(len(ids)),
+        "registered": str(len(window.registered)),
+        "ignored": str(window.ignored),
+    }
+
+
+def status_placeholders(status: StatusReply | None) -> dict[str, str]:
+    """Return what a status says, a dash for what it does not."""
+    if status is None:
+        status = StatusReply(gateway_id="", stat=Stat.SUCCEEDED)
+    csq = status.csq[0] if status.csq else CSQ_UNKNOWN
+    return {
+        "firmware": _NOT_SHOWN.sub("", status.firmware or "")[:_MAX_SHOWN] or UNKNOWN,
+        "rssi": _shown(status.rssi_dbm),
+        "sinr": _shown(status.sinr_db),
+        "csq": _shown(None if csq == CSQ_UNKNOWN else csq),
+        "cabinets": _shown(status.cabinets),
+        "valves": _shown(status.valves),
+    }
+
+
+def _shown(value: int | None) -> str:
+    return UNKNOWN if value is None else str(value)
