@@ -1,0 +1,176 @@
+"""The connection to a broker that every gateway behind it shares."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+import logging
+import random
+
+from homeassistant.core import HomeAssistant
+
+from ..hyheat.errors import (
+    LinkAuthError,
+    LinkError,
+    LinkTimeoutError,
+    SubscriptionRefusedError,
+)
+from .base import ClientLink
+from .client import MqttClient
+from .connect import async_connect
+from .dispatch import HeldMessages
+from .settings import BrokerSettings
+
+_LOGGER = logging.getLogger(__name__)
+
+MIN_DELAY_S = 1.0
+MAX_DELAY_S = 60.0
+"""Delays between two tries to connect: a restarted broker is found at once, one that is down for
+long costs little."""
+AUTH_DELAY_S = 300.0
+"""After refused credentials: they seldom heal by themselves, and many tries lock an account."""
+STABLE_S = 10.0
+"""A connection counts as good after this: two clients with one id would otherwise push each other
+out every second."""
+
+
+class BrokerLink(ClientLink):
+    """A connection that is kept until its last user is gone."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        settings: BrokerSettings,
+        client_id: str,
+        held: HeldMessages,
+        release: Callable[[BrokerLink], Awaitable[None]],
+    ) -> None:
+        super().__init__(hass, settings, held)
+        self._client_id = client_id
+        self._release = release
+        self._down: LinkError | None = None
+        self._was_up = False
+        self._refused: set[str] = set()
+        self._settled = asyncio.Event()
+        self._try_now = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def failure(self) -> LinkError | None:
+        """Why it is not connected; where it is, what subscription was refused at a reconnect."""
+        if not self.connected:
+            return self._down
+        refused = sorted(self._refused.intersection(self._listeners.topics))
+        return SubscriptionRefusedError(refused[0]) if refused else None
+
+    async def async_wait_connected(self, timeout_s: float) -> None:
+        """Wait for the connection; raises why there is none as soon as that is known."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            raise LinkTimeoutError("the broker did not answer in time") from None
+        if not self.connected:
+            raise self._down or LinkError("the connection was lost")
+
+    async def async_release(self) -> None:
+        """Give the link back; the last user's release closes the connection."""
+        await self._release(self)
+
+    # --- For the pool -----------------------------------------------------------------------
+
+    def async_start(self) -> None:
+        """Begin to connect."""
+        # As a background task it ends, with a clean disconnect, when Home Assistant stops.
+        self._task = self._hass.async_create_background_task(
+            self._keep_connected(), f"hy_heating link to {self.settings.address}"
+        )
+
+    def async_renew(self, settings: BrokerSettings) -> None:
+        """Take over a new password; without a connection, try again now."""
+        self.settings = settings
+        if not self.connected:
+            self._settled.clear()
+            self._try_now.set()
+
+    async def async_close(self) -> None:
+        """Disconnect and leave nothing behind."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    # --- The connection's life --------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        delay_s = MIN_DELAY_S
+        try:
+            while True:
+                self._try_now.clear()
+                err, stood_s = await self._live()
+                self._went(err)
+                if stood_s >= STABLE_S:
+                    delay_s = MIN_DELAY_S
+                await self._pause(AUTH_DELAY_S if isinstance(err, LinkAuthError) else delay_s)
+                delay_s = min(MAX_DELAY_S, 2 * delay_s)
+        finally:
+            self._down = LinkError("the connection was closed")
+            self._settled.set()
+
+    async def _pause(self, delay_s: float) -> None:
+        """Sleep, with jitter so that not everybody comes at once after a broker's restart."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(random.uniform(MIN_DELAY_S, delay_s)):  # noqa: S311 - no secret
+                await self._try_now.wait()
+
+    async def _live(self) -> tuple[LinkError, float]:
+        """Live through one connection; return why it is over and how many seconds it stood."""
+        try:
+            client = await async_connect(
+                self._hass, self.settings, self._client_id, persistent=True
+            )
+        except LinkError as err:
+            return err, 0.0
+        now = self._hass.loop.time
+        since_s = now()
+        try:
+            await self._subscribe_again(client)
+            self._came(client)
+            client.deliver_to(self._receive)
+            await client.wait_ended()
+        except LinkError as err:
+            return err, 0.0
+        finally:
+            self._client = None
+            # What came before the subscriptions were made is not lost when they fail.
+            client.deliver_to(self._receive)
+            await client.close()
+        return client.loss, now() - since_s
+
+    async def _subscribe_again(self, client: MqttClient) -> None:
+        """Subscribe to everything with one packet; a refused topic does not stop the others."""
+        topics = self._listeners.topics
+        refused = await client.subscribe_all(topics) if topics else set()
+        for topic in sorted(refused - self._refused):
+            _LOGGER.warning(
+                "Broker %s refuses the subscription to %s", self.settings.address, topic
+            )
+        self._refused = refused
+
+    def _came(self, client: MqttClient) -> None:
+        self._client = client
+        self._down = None
+        self._settled.set()
+        if self._was_up:
+            _LOGGER.info("Connected to broker %s again", self.settings.address)
+        self._was_up = True
+        self._tell(up=True)
+
+    def _went(self, err: LinkError) -> None:
+        before, self._down = self._down, err
+        if not self._try_now.is_set():  # else a newer try is due, which counts
+            self._settled.set()
+        if type(err) is type(before):
+            return
+        if self._was_up:
+            # A first failure is reported by whoever waits for the connection.
+            _LOGGER.warning("No connection to broker %s: %s", self.settings.address, err)
+        self._tell(up=False)

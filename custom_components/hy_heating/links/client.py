@@ -1,0 +1,342 @@
+"""aiomqtt's client, made safe to cancel and to abandon, with this project's errors.
+
+The only module that knows the insides of aiomqtt (pinned exactly in the manifest) and paho.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+import logging
+import math
+import socket
+import ssl
+from typing import Any, override
+
+import aiomqtt
+from paho.mqtt.client import (
+    MQTT_CLEAN_START_FIRST_ONLY,
+    Client as PahoClient,
+    DisconnectFlags,
+    MQTTMessage,
+)
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from ..hyheat.errors import LinkAuthError, LinkError, LinkTimeoutError, LinkTlsError
+from ..hyheat.link import MessageListener
+from .settings import BrokerSettings
+
+_LOGGER = logging.getLogger(__name__)
+_PAHO_LOGGER = logging.getLogger(f"{__name__}.paho")
+
+KEEPALIVE_S = 15
+"""A dead broker is noticed after two of these, one of silence and one of waiting for the answer to
+a ping: 30 s."""
+ANSWER_TIMEOUT_S = 5.0
+"""A broker that is alive answers within this, also over a slow line."""
+CLOSE_TIMEOUT_S = 2.0
+"""A disconnect is one packet: where it cannot be written by then, nobody is there to read it."""
+SESSION_EXPIRY_S = 7 * 24 * 3600
+"""How long a broker holds reports while Home Assistant is away, where it can be told (MQTT 5)."""
+QOS_AT_LEAST_ONCE = 1
+FIRST_FAILURE_CODE = 0x80
+UNSUPPORTED_VERSION = 132
+AUTH_CODES = (134, 135)
+"""Bad user name or password, not authorized: paho gives these for MQTT 3.1.1 too."""
+NOBODYS_TOPIC = "hy-heating/nobody"
+"""Nobody subscribes to it: to unsubscribe from it changes nothing and is answered by any broker."""
+
+
+class VersionRefusedError(LinkError):
+    """The broker does not speak this version of MQTT."""
+
+
+class NoAnswerError(LinkError):
+    """The broker ended the connection instead of answering to CONNECT."""
+
+
+def _for_debugging_only(record: logging.LogRecord) -> bool:
+    """Let paho's own words through for debugging only: it calls an ordinary loss an error."""
+    record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+    return _PAHO_LOGGER.isEnabledFor(logging.DEBUG)
+
+
+_PAHO_LOGGER.addFilter(_for_debugging_only)
+
+
+def _properties(packet_type: int, **values: int) -> Properties:
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties
+
+
+class MqttClient(aiomqtt.Client):
+    """One connection to a broker, from `open` to `close`; it is never used twice.
+
+    Without a client id it is anonymous: no credentials, and a CONNECT without properties.
+    """
+
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        tls_context: ssl.SSLContext | None,
+        version: aiomqtt.ProtocolVersion,
+        client_id: str | None = None,
+        *,
+        persistent: bool = False,
+    ) -> None:
+        is_v5 = version is aiomqtt.ProtocolVersion.V5
+        properties = None
+        if is_v5 and persistent:
+            properties = _properties(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_EXPIRY_S)
+        super().__init__(
+            settings.host,
+            settings.port,
+            username=settings.username if client_id else None,
+            password=settings.password if client_id else None,
+            identifier=client_id,
+            protocol=version,
+            clean_session=None if is_v5 else not persistent,
+            clean_start=not persistent if is_v5 else MQTT_CLEAN_START_FIRST_ONLY,
+            properties=properties,
+            tls_context=tls_context,
+            keepalive=KEEPALIVE_S,
+            # Whoever opens sets the limit for the whole, of which waiting for CONNACK is a part.
+            timeout=math.inf,
+            logger=_PAHO_LOGGER,
+        )
+        # Many gateways subscribe at once at start-up: nothing to warn of.
+        self.pending_calls_threshold = 1_000_000
+        self.version = version
+        self.asked = asyncio.Event()
+        """Set when CONNECT is under way, or could not be sent."""
+        self.answered_s = -math.inf
+        """Loop time at which the broker was last heard."""
+        self._cause: Exception | None = None
+        self._abandoned = False
+        self._asking = asyncio.Lock()
+        self._early: list[tuple[str, bytes, bool]] = []
+        self._receiver: MessageListener | None = None
+        self._disconnected.add_done_callback(self._ended_while_opening)
+
+    # --- Life -------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect; raises LinkError and its kinds, the above too. Cancel it to limit its time."""
+        try:
+            await self.__aenter__()
+        except Exception as err:
+            self.abort()
+            raise self._why_not_opened(err) from err
+        except BaseException:
+            self.abort()
+            raise
+        self._heard()
+
+    async def close(self) -> None:
+        """Disconnect, cleanly where the broker takes it in time, and leave nothing behind."""
+        self.timeout = CLOSE_TIMEOUT_S
+        try:
+            if not self.ended and (sock := self._client.socket()):
+                # What is not read is not acknowledged either, so that the broker keeps it.
+                self._loop.remove_reader(sock)
+                with suppress(aiomqtt.MqttError):
+                    await self.__aexit__(None, None, None)
+        finally:
+            self.abort()
+        if self._misc_task:
+            await asyncio.wait([self._misc_task])
+
+    def abort(self) -> None:
+        """Close the connection without a word; what is not yet sent is never sent."""
+        self._abandoned = True
+        if not self._disconnected.done():
+            self._disconnected.set_result(None)
+        # Not at once: aiomqtt may have scheduled a writer for this socket.
+        self._loop.call_soon(self._close_socket)
+
+    def end_sending(self) -> None:
+        """Tell the broker that nothing more will come; what it then answers is still read."""
+        sock = self._client.socket()
+        if type(sock) is socket.socket:  # TLS knows no such thing
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is over."""
+        return self._disconnected.done()
+
+    async def wait_ended(self) -> None:
+        """Wait until the connection is over."""
+        await asyncio.wait([self._disconnected])
+
+    def on_end(self, callback: Callable[[], None]) -> None:
+        """Call back once when the connection is over."""
+        self._disconnected.add_done_callback(lambda _: callback())
+
+    @property
+    def loss(self) -> LinkError:
+        """Why the connection is over."""
+        err = None if self._disconnected.cancelled() else self._disconnected.exception()
+        code = err.rc if isinstance(err, aiomqtt.MqttCodeError) else None
+        if isinstance(code, ReasonCode) and str(code) != "Unspecified error":
+            return LinkError(f"the connection ended: {code}")
+        return LinkError("the connection was lost")
+
+    def _close_socket(self) -> None:
+        self._client._sock_close()  # noqa: SLF001 - paho offers no way to hang up at once
+
+    def _ended_while_opening(self, disconnected: asyncio.Future[None]) -> None:
+        """Tell `open`, which aiomqtt lets wait for an answer although there can be none."""
+        if not disconnected.cancelled():
+            disconnected.exception()  # else asyncio complains that nobody looked
+        self._fail_opening()
+
+    def _fail_opening(self) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError("no answer to CONNECT"))
+            self._connected.exception()
+
+    def _why_not_opened(self, err: Exception) -> LinkError:
+        match self._cause:
+            case ssl.SSLCertVerificationError() as cause:
+                return LinkTlsError(f"certificate: {cause.verify_message}")
+            case ssl.SSLError() as cause:
+                return LinkTlsError(f"TLS: {cause.reason or cause}")
+            case TimeoutError():
+                return LinkTimeoutError("the broker did not answer in time")
+            case OSError() | ValueError() as cause:
+                return LinkError(str(cause))
+            case _:
+                pass
+        if not isinstance(err, aiomqtt.MqttCodeError) or not isinstance(err.rc, ReasonCode):
+            return NoAnswerError("the broker ended the connection instead of answering")
+        text = f"the broker refused the connection: {err.rc}"
+        if err.rc.value == UNSUPPORTED_VERSION:
+            return VersionRefusedError(text)
+        return LinkAuthError(text) if err.rc.value in AUTH_CODES else LinkError(text)
+
+    @override
+    def _client_connect(self) -> None:
+        """Connect, in a thread of the executor, for someone who may be gone when it is done."""
+        try:
+            super()._client_connect()
+        except (OSError, ValueError) as err:  # ValueError: not a host name
+            self._cause = err
+            raise OSError(str(err)) from err
+        finally:
+            with suppress(RuntimeError):  # the event loop is closed
+                self._loop.call_soon_threadsafe(self._connect_returned)
+
+    def _connect_returned(self) -> None:
+        self.asked.set()
+        if self._abandoned:
+            self._close_socket()
+
+    @override
+    def _on_disconnect(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        flags: DisconnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self._fail_opening()
+        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    # --- Receiving --------------------------------------------------------------------------
+
+    def deliver_to(self, receiver: MessageListener) -> None:
+        """Hand every message to a receiver that raises nothing, first those that waited for it."""
+        self._receiver = receiver
+        early, self._early = self._early, []
+        for message in early:
+            receiver(*message)
+
+    @override
+    def _on_message(self, client: PahoClient, userdata: Any, message: MQTTMessage) -> None:
+        self._heard()
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            _LOGGER.debug("Refused a message whose topic is not UTF-8")
+            return
+        if self._receiver:
+            self._receiver(topic, message.payload, message.retain)
+        else:
+            self._early.append((topic, message.payload, message.retain))
+
+    def _heard(self) -> None:
+        self.answered_s = self._loop.time()
+
+    # --- Asking -----------------------------------------------------------------------------
+
+    async def subscribe_all(self, topics: Sequence[str]) -> set[str]:
+        """Subscribe to topics with one packet; return those that the broker refused.
+
+        Raises LinkError where the connection ends, LinkTimeoutError without an answer in time.
+        """
+        options = [(topic, QOS_AT_LEAST_ONCE) for topic in topics]
+        codes = await self._answer(self.subscribe(options, timeout=math.inf))
+        values = [code.value if isinstance(code, ReasonCode) else code for code in codes]
+        if len(values) != len(topics):
+            raise LinkError("the broker did not answer for every subscription")
+        return {
+            topic
+            for topic, value in zip(topics, values, strict=True)
+            if value >= FIRST_FAILURE_CODE
+        }
+
+    async def unsubscribe_from(self, topic: str) -> None:
+        """End a subscription; raises as `subscribe_all`."""
+        await self._answer(self.unsubscribe(topic, timeout=math.inf))
+
+    def unsubscribe_soon(self, topic: str) -> None:
+        """End a subscription without waiting for the answer."""
+        self._client.unsubscribe(topic)
+
+    async def make_sure(self, fresh_s: float) -> None:
+        """Return if the broker was heard within `fresh_s`, else ask it; raises as the others."""
+        async with self._asking:  # those who waited have the answer
+            if self._loop.time() - self.answered_s > fresh_s:
+                await self.unsubscribe_from(NOBODYS_TOPIC)
+
+    async def send(self, topic: str, payload: bytes, expiry_s: int) -> None:
+        """Publish with QoS 0, not retained; raises as the others, and then it is never sent."""
+        properties = None
+        if self.version is aiomqtt.ProtocolVersion.V5:
+            properties = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+        publishing = self.publish(topic, payload, properties=properties, timeout=math.inf)
+        try:
+            await self._answer(publishing, is_answer=False)
+        except LinkTimeoutError:
+            # It waits in paho's queue, and must not go out later.
+            self.abort()
+            raise
+
+    async def _answer[T](self, asking: Coroutine[Any, Any, T], *, is_answer: bool = True) -> T:
+        """Wait for an answer, the end of the connection, or no longer than is sensible."""
+        task = self._loop.create_task(asking)
+        either: list[asyncio.Future[Any]] = [task, self._disconnected]
+        try:
+            await asyncio.wait(
+                either, timeout=ANSWER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled():
+            try:
+                result = task.result()
+            except aiomqtt.MqttError as err:
+                raise LinkError(str(err)) from err
+            if is_answer:
+                self._heard()
+            return result
+        if self.ended:
+            raise self.loss
+        raise LinkTimeoutError("the broker did not answer in time")

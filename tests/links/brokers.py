@@ -1,0 +1,167 @@
+"""Brokers for tests: amqtt in this process, and a scripted one for what no real one does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+import socket
+from typing import Any, override
+
+from amqtt.broker import Broker
+from amqtt.contexts import Action, BaseContext
+from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
+from amqtt.session import Session
+
+from custom_components.hy_heating.links.settings import BrokerSettings
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens to."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def settings_of(port: int, **changes: Any) -> BrokerSettings:
+    """Return settings for a broker on loopback."""
+    values: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": port,
+        "username": "heat",
+        "password": "right",
+        "tls": False,
+        "tls_verify": True,
+        "ca_certificate": None,
+        "prefix": "hy/gw",
+    }
+    return BrokerSettings(**(values | changes))
+
+
+class OnePassword(BaseAuthPlugin):
+    """Lets in whoever has the password `right`."""
+
+    @override
+    async def authenticate(self, *, session: Session) -> bool | None:
+        return session.password == "right"
+
+
+class ForbiddenTopics(BaseTopicPlugin):
+    """Refuses subscriptions to the topics in `forbidden`."""
+
+    forbidden: set[str] = set()  # noqa: RUF012 - amqtt makes the instance, tests reach the class
+
+    def __init__(self, context: BaseContext) -> None:
+        super().__init__(context)
+        self.forbidden.clear()
+
+    @override
+    async def topic_filtering(
+        self,
+        *,
+        session: Session | None = None,
+        topic: str | None = None,
+        action: Action | None = None,
+    ) -> bool | None:
+        return not (action is Action.SUBSCRIBE and topic in self.forbidden)
+
+
+@dataclass
+class AmqttBroker:
+    """amqtt on one port, which can be stopped and started again."""
+
+    port: int = field(default_factory=free_port)
+    tls_files: tuple[Path, Path] | None = None
+    _broker: Broker | None = None
+
+    async def start(self) -> None:
+        """Listen, with no session of before."""
+        listener: dict[str, Any] = {"type": "tcp", "bind": f"127.0.0.1:{self.port}"}
+        if self.tls_files:
+            certificate, key = self.tls_files
+            listener |= {"ssl": True, "certfile": str(certificate), "keyfile": str(key)}
+        self._broker = Broker(
+            {
+                "listeners": {"default": listener},
+                "plugins": {
+                    f"{__name__}.OnePassword": {},
+                    f"{__name__}.ForbiddenTopics": {},
+                },
+            }
+        )
+        await self._broker.start()
+
+    async def stop(self) -> None:
+        """End every connection, and listen no longer."""
+        if self._broker:
+            await self._broker.shutdown()
+            self._broker = None
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Send a message to whoever subscribed."""
+        assert self._broker
+        await self._broker.internal_message_broadcast(topic, payload)
+
+    async def retain(self, topic: str, payload: bytes) -> None:
+        """Keep a message for whoever subscribes."""
+        assert self._broker
+        await self._broker.retain_message(None, topic, payload, 0)
+
+    @property
+    def sessions(self) -> dict[str, Session]:
+        """The sessions by client id."""
+        assert self._broker
+        return {client_id: session for client_id, (session, _) in self._broker.sessions.items()}
+
+    @property
+    def connected_ids(self) -> list[str]:
+        """The client ids of those who are connected."""
+        return [
+            client_id
+            for client_id, session in self.sessions.items()
+            if session.transitions.state == "connected"
+        ]
+
+    @property
+    def subscriptions(self) -> set[str]:
+        """The topics that somebody subscribed to."""
+        assert self._broker
+        return {topic for topic, sessions in self._broker.subscriptions.items() if sessions}
+
+
+type Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def scripted_broker(conversation: Conversation) -> AsyncIterator[int]:
+    """Listen on a port, which it yields, and hold a conversation with everybody who connects."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        tasks.add(task)
+        try:
+            await conversation(reader, writer)
+        except ConnectionError, asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    try:
+        port: int = server.sockets[0].getsockname()[1]
+        yield port
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
+    """Wait until a condition holds; raises TimeoutError."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.01)
