@@ -10,8 +10,8 @@ import sys
 from .control import Control, ready_event, write_event
 from .errors import ScenarioError
 from .gateway import Event, EventListener
-from .manual import broker_of, parser, scenario_of
 from .mqtt import Broker, Simulator
+from .options import broker_of, parser, scenario_of
 from .scenario import Scenario, to_json
 
 _LOGGER = logging.getLogger("simulator")

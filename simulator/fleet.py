@@ -3,6 +3,7 @@
 import heapq
 
 from .devices import VirtualMeter
+from .errors import ScenarioError
 from .gateway import EventListener, VirtualGateway
 from .scenario import Scenario
 from .site import Site
@@ -18,7 +19,7 @@ class Fleet:
     def __init__(
         self, scenario: Scenario, now: float, listener: EventListener | None = None
     ) -> None:
-        """Power up every gateway."""
+        """Power up every gateway; raises ScenarioError for a fault of a meter that is not there."""
         self.gateways: dict[str, VirtualGateway] = {}
         self._heap: list[tuple[float, str]] = []
         for index, plan in enumerate(scenario.gateways):
@@ -26,6 +27,7 @@ class Fleet:
             gateway.listener = listener
             self.gateways[plan.gateway_id] = gateway
             self._note(gateway)
+        self._check_faults()
 
     @property
     def next_due(self) -> float | None:
@@ -58,6 +60,13 @@ class Fleet:
             self._note(gateway)
         sent.sort(key=lambda item: item[0])
         return sent
+
+    def _check_faults(self) -> None:
+        known = {number for gateway in self.gateways.values() for number in gateway.meters}
+        for gateway in self.gateways.values():
+            for fault in gateway.faults:
+                if fault.meter not in known | {None}:
+                    raise ScenarioError(f"a fault names meter {fault.meter}, which is not there")
 
     def _note(self, gateway: VirtualGateway) -> None:
         # An entry of an earlier plan may stay behind: it costs one look and does no harm.
