@@ -1,19 +1,59 @@
 """Fixtures that every Home Assistant test shares."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from unittest.mock import PropertyMock, patch
 
+from homeassistant.config_entries import ConfigEntryState
+from homeassistant.core import HomeAssistant
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 # Imported here so that Home Assistant's loader finds this package and not the plugin's own
 # package of the same name.
 from custom_components.hy_heating.const import DOMAIN
+from custom_components.hy_heating.links.settings import BrokerSettings
+
+from .common import FakeLink, make_entry, set_up
 
 assert DOMAIN
 
 
 @pytest.fixture(autouse=True)
-def _custom_integrations(request: pytest.FixtureRequest) -> Iterator[None]:
+def _custom_integrations(request: pytest.FixtureRequest) -> None:
     """Let Home Assistant load the integration in every test that uses it."""
     if "hass" in request.fixturenames:
         request.getfixturevalue("enable_custom_integrations")
-    yield
+
+
+@pytest.fixture
+def link() -> Iterator[FakeLink]:
+    """Return the link that every entry gets in this test."""
+    fake = FakeLink()
+
+    async def acquire(_hass: HomeAssistant, settings: BrokerSettings) -> FakeLink:
+        fake.settings = settings
+        fake.users += 1
+        return fake
+
+    with patch("custom_components.hy_heating.async_acquire_link", acquire):
+        yield fake
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, link: FakeLink) -> AsyncIterator[MockConfigEntry]:
+    """Return the loaded entry of the captured gateway."""
+    loaded = make_entry()
+    await set_up(hass, loaded)
+    yield loaded
+    if loaded.state is ConfigEntryState.LOADED:
+        await hass.config_entries.async_unload(loaded.entry_id)
+
+
+@pytest.fixture
+def all_entities_enabled() -> Iterator[None]:
+    """Register every entity enabled, also those that are not by default."""
+    with patch(
+        "homeassistant.helpers.entity.Entity.entity_registry_enabled_default",
+        PropertyMock(return_value=True),
+    ):
+        yield

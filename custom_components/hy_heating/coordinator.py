@@ -262,8 +262,13 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         await self.client.start()
         hass = self.hass
         self._on_unload(self._link.add_status_listener(self._link_changed))
-        self._on_unload(async_track_time_interval(hass, self._judge, AVAILABILITY_CHECK_INTERVAL))
-        self._on_unload(async_track_time_interval(hass, self._async_poll, STATUS_INTERVAL))
+        for action, interval in (
+            (self._judge, AVAILABILITY_CHECK_INTERVAL),
+            (self._async_poll, STATUS_INTERVAL),
+        ):
+            self._on_unload(
+                async_track_time_interval(hass, action, interval, cancel_on_shutdown=True)
+            )
         self._poll_soon()
 
     async def async_stop(self) -> None:

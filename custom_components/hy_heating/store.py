@@ -77,10 +77,12 @@ class ReadingStore:
         self._store = _store(hass, entry_id)
         self._collect = collect
         self._dirty = False
+        self._loaded = False
 
     async def async_load(self) -> KeptGateway:
         """Return what was kept; what cannot be read any more is left out and logged."""
         stored = await self._store.async_load()
+        self._loaded = True
         if stored is None:
             return KeptGateway()
         status, settings = _message(stored["status"]), _message(stored["settings"])
@@ -100,7 +102,9 @@ class ReadingStore:
             self._store.async_delay_save(self._to_store, SAVE_DELAY_S)
 
     async def async_save(self) -> None:
-        """Write now."""
+        """Write now; what was never read is not written over."""
+        if not self._loaded:
+            return
         await self._store.async_save(self._to_store())
 
     def _to_store(self) -> _StoredGateway:

@@ -1,0 +1,150 @@
+"""Every key in both languages, every text of the tables present, nothing left over."""
+
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+from homeassistant.helpers.entity import EntityDescription
+import pytest
+
+from custom_components.hy_heating.binary_sensor import GATEWAY_BINARY_SENSORS
+from custom_components.hy_heating.button import GATEWAY_BUTTONS
+from custom_components.hy_heating.coordinator import Silence
+from custom_components.hy_heating.hyheat.devices import DEVICES
+from custom_components.hy_heating.hyheat.errors import FailureReason
+from custom_components.hy_heating.sensor import (
+    CABINET_SENSORS,
+    GATEWAY_SENSORS,
+    LAST_REPORT,
+    METER_SENSORS,
+    VALVE_SENSORS,
+)
+from custom_components.hy_heating.valve import VALVES
+
+ROOT = Path(__file__).parent.parent / "custom_components" / "hy_heating"
+LANGUAGES = ("en", "zh-Hans")
+
+TABLES: dict[str, list[tuple[EntityDescription, ...]]] = {
+    "sensor": [GATEWAY_SENSORS, (*CABINET_SENSORS, LAST_REPORT), (*VALVE_SENSORS, LAST_REPORT)],
+    "binary_sensor": [GATEWAY_BINARY_SENSORS],
+    "button": [GATEWAY_BUTTONS],
+    "valve": [(row,) for _, row in VALVES.values()],
+}
+
+
+def texts(language: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((ROOT / "translations" / f"{language}.json").read_text())
+    return loaded
+
+
+def flat(tree: dict[str, Any], path: str = "") -> dict[str, str]:
+    leaves: dict[str, str] = {}
+    for key, value in tree.items():
+        where = f"{path}.{key}" if path else key
+        leaves |= flat(value, where) if isinstance(value, dict) else {where: value}
+    return leaves
+
+
+def placeholders(text: str) -> set[str]:
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+def test_both_languages_have_the_same_keys_and_placeholders() -> None:
+    english, chinese = flat(texts("en")), flat(texts("zh-Hans"))
+    assert english.keys() == chinese.keys()
+    for key, text in english.items():
+        assert text, key
+        assert chinese[key], key
+        assert placeholders(text) == placeholders(chinese[key]), key
+        assert text.strip() == text, key
+        assert "[%key" not in text, key
+
+
+def test_chinese_is_chinese() -> None:
+    english = flat(texts("en"))
+    same = {
+        key
+        for key, text in flat(texts("zh-Hans")).items()
+        if text == english[key] and not re.fullmatch(r"\{\w+\}", text)
+    }
+    assert not same, "left in English"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("platform", TABLES)
+def test_every_entity_has_a_name_and_no_name_is_left_over(platform: str, language: str) -> None:
+    keys = {row.translation_key for table in TABLES[platform] for row in table} - {None}
+    assert texts(language)["entity"][platform].keys() == keys
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_failure_has_a_sentence(language: str) -> None:
+    exceptions = texts(language)["exceptions"]
+    assert {key for key in exceptions if key.startswith("failed_")} == {
+        f"failed_{reason}" for reason in FailureReason
+    }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_silence_has_a_word(language: str) -> None:
+    last_report = texts(language)["entity"]["sensor"]["last_report"]
+    assert last_report["state_attributes"]["problem"]["state"].keys() == {*map(str, Silence)}
+
+
+def test_icons_for_every_named_entity_without_a_device_class_icon() -> None:
+    icons = json.loads((ROOT / "icons.json").read_text())["entity"]
+    for platform in ("sensor", "binary_sensor", "button"):
+        named = {row.translation_key for table in TABLES[platform] for row in table} - {None}
+        assert icons[platform].keys() <= named, "no icon is left over"
+        bare = {
+            row.translation_key
+            for table in TABLES[platform]
+            for row in table
+            if row.translation_key and getattr(row, "device_class", None) is None
+        }
+        assert bare <= icons[platform].keys(), "no entity without an icon"
+
+
+@pytest.mark.parametrize("platform", TABLES)
+def test_keys_are_unique_in_each_table(platform: str) -> None:
+    for table in TABLES[platform]:
+        keys = [row.key for row in table]
+        assert len(keys) == len(set(keys))
+
+
+def test_every_sensor_shows_a_field_of_its_layout_in_its_unit() -> None:
+    endings = {"_c": "°C", "_kwh": "kWh", "_m3": "m³", "_l_h": "L/h", "_pct": "%", "_min": "min"}
+    for kind, table in METER_SENSORS.items():
+        if kind not in DEVICES:
+            continue
+        fields = {row.key for row in DEVICES[kind].layout.fields if row.key}
+        for row in table:
+            assert bool(row.field) is (row.value_fn is None), row.key
+            if row.value_fn is not None:
+                continue
+            assert row.field in fields, row.key
+            unit = next((u for end, u in endings.items() if row.field.endswith(end)), None)
+            assert row.native_unit_of_measurement == unit, row.key
+
+
+def test_statistics_only_with_a_unit() -> None:
+    for table in TABLES["sensor"]:
+        for row in table:
+            if getattr(row, "state_class", None) is not None:
+                assert getattr(row, "native_unit_of_measurement", None) is not None, row.key
+
+
+def test_the_budget_of_enabled_entities() -> None:
+    def enabled(*tables: tuple[EntityDescription, ...]) -> int:
+        return sum(row.entity_registry_enabled_default for table in tables for row in table)
+
+    assert enabled(GATEWAY_SENSORS, GATEWAY_BINARY_SENSORS, GATEWAY_BUTTONS) <= 12
+    assert enabled(CABINET_SENSORS, (LAST_REPORT,)) + 1 <= 12  # and the valve
+    assert enabled(VALVE_SENSORS, (LAST_REPORT,)) + 1 <= 5
+
+    def with_statistics(table: tuple[Any, ...]) -> int:
+        return sum(row.entity_registry_enabled_default and bool(row.state_class) for row in table)
+
+    assert with_statistics(CABINET_SENSORS) <= 7
+    assert with_statistics(VALVE_SENSORS) <= 2
