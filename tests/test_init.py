@@ -86,8 +86,8 @@ async def test_set_up_is_tried_again_until_the_broker_is_there(
 
     link.wait_error = None
     async_fire_time_changed(hass, dt_util.utcnow() + timedelta(minutes=5))
-    while entry.state is not ConfigEntryState.LOADED:
-        await asyncio.sleep(0)  # the retry runs in the background, and so does the first poll
+    for _ in range(1000):  # the retry runs in the background, and so does the first poll
+        await asyncio.sleep(0)
     assert_state(entry, ConfigEntryState.LOADED)
     await hass.config_entries.async_unload(entry.entry_id)
 

@@ -10,9 +10,9 @@ import pytest
 
 from custom_components.hy_heating.binary_sensor import GATEWAY_BINARY_SENSORS
 from custom_components.hy_heating.button import GATEWAY_BUTTONS
-from custom_components.hy_heating.coordinator import Silence
 from custom_components.hy_heating.hyheat.devices import DEVICES
 from custom_components.hy_heating.hyheat.errors import FailureReason
+from custom_components.hy_heating.meter import Silence
 from custom_components.hy_heating.sensor import (
     CABINET_SENSORS,
     GATEWAY_SENSORS,

@@ -8,7 +8,8 @@ from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import DOMAIN, MANUFACTURER
-from .coordinator import CABINET_KIND, VALVE_KIND, GatewayCoordinator, MeterCoordinator
+from .coordinator import GatewayCoordinator
+from .meter import CABINET_KIND, VALVE_KIND, MeterCoordinator
 
 _TRANSLATION_KEYS = {CABINET_KIND: "cabinet", VALVE_KIND: "household_valve"}
 _MODELS = {CABINET_KIND: "Cabinet (2034)", VALVE_KIND: "Household valve (2008)"}

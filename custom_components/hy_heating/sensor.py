@@ -30,17 +30,11 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 from homeassistant.util import dt as dt_util
 
-from .coordinator import (
-    CABINET_KIND,
-    UNKNOWN_KIND,
-    VALVE_KIND,
-    GatewayCoordinator,
-    MeterCoordinator,
-    MeterData,
-)
+from .coordinator import GatewayCoordinator
 from .entity import HyGatewayEntity, HyMeterEntity
 from .hyheat.model import MeterReading, UnknownReading
 from .hyheat.water import temperature_difference_k, thermal_power_w
+from .meter import CABINET_KIND, UNKNOWN_KIND, VALVE_KIND, MeterCoordinator, MeterData
 from .runtime import HyConfigEntry
 
 PARALLEL_UPDATES = 0

@@ -11,8 +11,8 @@ from homeassistant.components.valve import (
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import CABINET_KIND, VALVE_KIND, MeterCoordinator
 from .entity import HyMeterEntity
+from .meter import CABINET_KIND, VALVE_KIND, MeterCoordinator
 from .runtime import HyConfigEntry
 
 PARALLEL_UPDATES = 0  # the session paces commands per bus

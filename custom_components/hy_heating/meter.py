@@ -1,0 +1,180 @@
+"""One coordinator per meter: its last reading, whether it still counts, and its commands."""
+
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+import logging
+from typing import TYPE_CHECKING, override
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import callback
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
+
+from .const import DOMAIN, MISSED_INTERVALS
+from .errors import to_home_assistant
+from .hyheat.client import PendingOpening
+from .hyheat.errors import HyHeatError, ReplyError
+from .hyheat.model import MeterAddress, MeterReading, UnknownReading
+from .hyheat.season import REPORTS_TO_LEARN, expected_interval_s
+from .hyheat.session import Result
+
+if TYPE_CHECKING:
+    from .coordinator import GatewayCoordinator
+
+_LOGGER = logging.getLogger(__name__)
+
+UNKNOWN_KIND = "unknown"
+CABINET_KIND = "cabinet"
+VALVE_KIND = "valve"
+
+
+class Silence(StrEnum):
+    """Why the values of a gateway or meter do not count at the moment."""
+
+    BROKER = "broker_unreachable"
+    GATEWAY = "gateway_silent"
+    METER = "meter_silent"
+
+
+@dataclass(frozen=True, slots=True)
+class MeterData:
+    """The last reading of a meter and when and how it came.
+
+    `port` and `protocol_code` are those of the last report; a direct reply carries none.
+    """
+
+    reading: MeterReading | UnknownReading
+    received: datetime
+    port: int = 0
+    protocol_code: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The device type: cabinet, valve or unknown."""
+        return self.reading.device if isinstance(self.reading, MeterReading) else UNKNOWN_KIND
+
+    def number(self, key: str) -> int | float | None:
+        """Return a numeric value of the reading, None where unknown."""
+        return self.reading.number(key) if isinstance(self.reading, MeterReading) else None
+
+
+class MeterCoordinator(DataUpdateCoordinator[MeterData]):
+    """One cabinet, household valve or unknown device."""
+
+    config_entry: ConfigEntry
+
+    def __init__(self, gateway: GatewayCoordinator, number: str, data: MeterData) -> None:
+        """Start with a reading, received just now or restored."""
+        super().__init__(
+            gateway.hass,
+            _LOGGER,
+            config_entry=gateway.config_entry,
+            name=f"{gateway.gateway_id} {number}",
+        )
+        self.gateway = gateway
+        self.number = number
+        self.data = data
+        self.pending_opening_pct: int | None = None
+        self.silence: Silence | None = gateway.silence
+        self._received_s: deque[float] = deque(maxlen=REPORTS_TO_LEARN + 1)
+        self._alive_s = gateway.now_s()
+        self._pending: PendingOpening | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether the values count: broker, gateway and meter are all heard of."""
+        return self.silence is None
+
+    @callback
+    def async_received(self, data: MeterData) -> None:
+        """Take a new reading."""
+        self._alive_s = self.gateway.now_s()
+        self._received_s.append(self._alive_s)
+        if self.silence is Silence.METER:
+            _LOGGER.info(
+                "Meter %s of gateway %s reports again", self.number, self.gateway.gateway_id
+            )
+        self.silence = self.gateway.silence
+        self.async_set_updated_data(data)
+
+    @callback
+    def async_judge(self) -> None:
+        """Decide again whether the values count; tell the entities when that changed."""
+        silence = self.gateway.silence
+        if silence is None:
+            allowed_s = MISSED_INTERVALS * expected_interval_s(
+                self.gateway.heating,
+                self.gateway.interval(self.data.kind).total_seconds(),
+                self.gateway.out_of_season_interval.total_seconds(),
+                self._received_s,
+            )
+            silent_s = self.gateway.now_s() - max(self._alive_s, self.gateway.judged_from_s)
+            if silent_s > allowed_s:
+                silence = Silence.METER
+                if self.silence is not Silence.METER:
+                    _LOGGER.warning(
+                        "Meter %s of gateway %s is silent", self.number, self.gateway.gateway_id
+                    )
+        if silence is not self.silence:
+            self.silence = silence
+            self.async_update_listeners()
+
+    async def async_set_opening(self, opening_pct: int) -> None:
+        """Move the valve; return when the device has confirmed it.
+
+        The proof follows by itself: until it came, or failed, `pending_opening_pct` is set.
+        Raises HomeAssistantError with the reason.
+        """
+        if not isinstance(reading := self.data.reading, MeterReading):
+            raise HomeAssistantError(
+                translation_domain=DOMAIN,
+                translation_key="unknown_device",
+                translation_placeholders={"target": self.number},
+            )
+        address = MeterAddress(reading.device, reading.address, self.data.port)
+        try:
+            pending = self.gateway.client.set_opening(address, opening_pct)
+        except HyHeatError as err:
+            raise to_home_assistant(err, self.number) from err
+        self._pending = pending
+        result = await pending.replied
+        if result.reason is not None:
+            raise to_home_assistant(ReplyError(result.reason), self.number)
+        if self._pending is pending and not pending.ended.done():
+            self.pending_opening_pct = opening_pct
+            pending.ended.add_done_callback(lambda ended: self._proved(pending, ended.result()))
+            self.async_update_listeners()
+
+    @callback
+    def _proved(self, pending: PendingOpening, result: Result) -> None:
+        if self._pending is pending:
+            self._pending = None
+            self.pending_opening_pct = None
+            self.async_update_listeners()
+        if result.reason is not None:
+            _LOGGER.warning(
+                "Valve %s of gateway %s was told to move, without proof: %s, found %s",
+                self.number,
+                self.gateway.gateway_id,
+                result.reason,
+                result.found_pct,
+            )
+
+    @override
+    async def _async_update_data(self) -> MeterData:
+        """Read this one meter, when somebody asks for an update of its entities."""
+        if not isinstance(reading := self.data.reading, MeterReading):
+            return self.data
+        address = MeterAddress(reading.device, reading.address, self.data.port)
+        try:
+            await self.gateway.client.read_meter(address)
+        except ReplyError as err:
+            failed = to_home_assistant(err, self.number)
+            raise UpdateFailed(
+                translation_domain=DOMAIN,
+                translation_key=failed.translation_key,
+                translation_placeholders=failed.translation_placeholders,
+            ) from err
+        return self.data  # the reading has come through the gateway meanwhile
