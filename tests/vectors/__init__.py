@@ -29,7 +29,8 @@ def frame_bytes(name: str) -> bytes:
 
 def message(name: str) -> bytes:
     """Return the payload of a message."""
-    return next(vector["payload"] for vector in MESSAGES if vector["name"] == name).encode()
+    payload: str = next(vector["payload"] for vector in MESSAGES if vector["name"] == name)
+    return payload.encode()
 
 
 def said_by(vector: Vector) -> dict[str, Any]:

@@ -580,7 +580,7 @@ def _data_of(message: Message) -> tuple[MsgId, dict[str, object]]:
                 "meter_id": str(message.meter_id),
                 "meter_data": list(message.frames),
             }
-        case TransparentReply():
+        case _:  # a TransparentReply
             return MsgId.TRANSPARENT, {
                 "transparent_port": message.port,
                 "meter_data": list(message.frames),

@@ -120,7 +120,7 @@ def describe(frame: Frame, protocol_code: str | None = None) -> dict[str, object
             }
             if content.echoed:
                 known["opening_pct"] = content.opening_pct
-        case ErrorReply():
+        case _:  # an ErrorReply
             known |= {"control": f"{content.control:02X}", "error": True}
             if content.ser is not None:
                 known["ser"] = content.ser
