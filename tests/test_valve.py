@@ -244,6 +244,21 @@ async def test_the_newest_opening_wins(hass: HomeAssistant, link: FakeLink) -> N
     await newer
 
 
+async def test_a_command_outlives_who_gave_it(hass: HomeAssistant, link: FakeLink) -> None:
+    action = move(hass, HOUSEHOLD, 50)
+    await settle()
+    action.cancel()
+    await settle()
+    link.deliver(captured("transparent_ack"))
+    link.deliver(captured("valve_set_50_reply_braced"))
+    await settle()
+    assert state_of(hass, HOUSEHOLD).state == "closing"
+    link.deliver(report(f"{VALVE}200800", VALVE_REPORT_50))
+    await settle()
+    assert state_of(hass, HOUSEHOLD).state == "open"
+    assert state_of(hass, HOUSEHOLD).attributes["current_position"] == 50
+
+
 async def test_toggle_knows_whether_the_valve_is_closed(
     hass: HomeAssistant, link: FakeLink
 ) -> None:

@@ -1,5 +1,6 @@
 """One coordinator per meter: its last reading, whether it still counts, and its commands."""
 
+import asyncio
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -139,16 +140,22 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
         except HyHeatError as err:
             raise to_home_assistant(err, self.number) from err
         self._pending = pending
-        result = await pending.replied
+        pending.replied.add_done_callback(lambda _: self._confirmed(pending, opening_pct))
+        # Who gave the command may be gone before it ends; the command itself goes on.
+        result = await asyncio.shield(pending.replied)
         if result.reason is not None:
             raise to_home_assistant(ReplyError(result.reason), self.number)
-        if self._pending is pending and not pending.ended.done():
-            self.pending_opening_pct = opening_pct
-            pending.ended.add_done_callback(lambda ended: self._proved(pending, ended.result()))
-            self.async_update_listeners()
 
     @callback
-    def _proved(self, pending: PendingOpening, result: Result) -> None:
+    def _confirmed(self, pending: PendingOpening, opening_pct: int) -> None:
+        if pending.replied.result().reason is not None or self._pending is not pending:
+            return
+        self.pending_opening_pct = opening_pct
+        pending.ended.add_done_callback(lambda ended: self._ended(pending, ended.result()))
+        self.async_update_listeners()
+
+    @callback
+    def _ended(self, pending: PendingOpening, result: Result) -> None:
         if self._pending is pending:
             self._pending = None
             self.pending_opening_pct = None
