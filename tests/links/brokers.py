@@ -1,8 +1,7 @@
-"""Brokers for tests: amqtt in this process, and a scripted one for what no real one does."""
+"""A broker in this process: amqtt, which speaks MQTT 3.1.1."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 import socket
@@ -130,38 +129,8 @@ class AmqttBroker:
         return {topic for topic, sessions in self._broker.subscriptions.items() if sessions}
 
 
-type Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def scripted_broker(conversation: Conversation) -> AsyncIterator[int]:
-    """Listen on a port, which it yields, and hold a conversation with everybody who connects."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task
-        tasks.add(task)
-        try:
-            await conversation(reader, writer)
-        except ConnectionError, asyncio.IncompleteReadError:
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
-    try:
-        port: int = server.sockets[0].getsockname()[1]
-        yield port
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 async def until(condition: Callable[[], object], timeout_s: float = 5.0) -> None:
     """Wait until a condition holds; raises TimeoutError."""
     async with asyncio.timeout(timeout_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - waits for others' state
             await asyncio.sleep(0.01)

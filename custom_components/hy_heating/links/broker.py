@@ -170,7 +170,7 @@ class BrokerLink(ClientLink):
             self._settled.set()
         if type(err) is type(before):
             return
-        if self._was_up:
-            # A first failure is reported by whoever waits for the connection.
+        # A first failure is reported by whoever waits for the connection.
+        if self._was_up and (before is None or isinstance(err, LinkAuthError)):
             _LOGGER.warning("No connection to broker %s: %s", self.settings.address, err)
         self._tell(up=False)

@@ -116,7 +116,7 @@ class MqttClient(aiomqtt.Client):
         """Loop time at which the broker was last heard."""
         self._cause: Exception | None = None
         self._abandoned = False
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
         self._early: list[tuple[str, bytes, bool]] = []
         self._receiver: MessageListener | None = None
         self._disconnected.add_done_callback(self._ended_while_opening)
@@ -133,6 +133,9 @@ class MqttClient(aiomqtt.Client):
         except BaseException:
             self.abort()
             raise
+        if self._client.socket() is None:  # aiomqtt overlooks an end right after CONNACK
+            self.abort()
+            raise LinkError("the connection was lost")
         self._heard()
 
     async def close(self) -> None:
@@ -146,8 +149,8 @@ class MqttClient(aiomqtt.Client):
                     await self.__aexit__(None, None, None)
         finally:
             self.abort()
-        if self._misc_task:
-            await asyncio.wait([self._misc_task])
+        tasks = [task for task in (self._misc_task, self._asking) if task]
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def abort(self) -> None:
         """Close the connection without a word; what is not yet sent is never sent."""
@@ -205,12 +208,12 @@ class MqttClient(aiomqtt.Client):
             case ssl.SSLCertVerificationError() as cause:
                 return LinkTlsError(f"certificate: {cause.verify_message}")
             case ssl.SSLError() as cause:
-                return LinkTlsError(f"TLS: {cause.reason or cause}")
+                return LinkTlsError(f"TLS: {getattr(cause, 'reason', None) or cause.strerror}")
             case TimeoutError():
                 return LinkTimeoutError("the broker did not answer in time")
-            case OSError() | ValueError() as cause:
+            case Exception() as cause:
                 return LinkError(str(cause))
-            case _:
+            case None:
                 pass
         if not isinstance(err, aiomqtt.MqttCodeError) or not isinstance(err.rc, ReasonCode):
             return NoAnswerError("the broker ended the connection instead of answering")
@@ -224,7 +227,7 @@ class MqttClient(aiomqtt.Client):
         """Connect, in a thread of the executor, for someone who may be gone when it is done."""
         try:
             super()._client_connect()
-        except (OSError, ValueError) as err:  # ValueError: not a host name
+        except Exception as err:  # ValueError for what is no host name, for example
             self._cause = err
             raise OSError(str(err)) from err
         finally:
@@ -301,9 +304,13 @@ class MqttClient(aiomqtt.Client):
 
     async def make_sure(self, fresh_s: float) -> None:
         """Return if the broker was heard within `fresh_s`, else ask it; raises as the others."""
-        async with self._asking:  # those who waited have the answer
-            if self._loop.time() - self.answered_s > fresh_s:
-                await self.unsubscribe_from(NOBODYS_TOPIC)
+        if self._loop.time() - self.answered_s <= fresh_s:
+            return
+        if self._asking is None or self._asking.done():
+            self._asking = self._loop.create_task(self.unsubscribe_from(NOBODYS_TOPIC))
+        asking = self._asking  # one question for all who want to know
+        await asyncio.wait([asking])
+        asking.result()
 
     async def send(self, topic: str, payload: bytes, expiry_s: int) -> None:
         """Publish with QoS 0, not retained; raises as the others, and then it is never sent."""

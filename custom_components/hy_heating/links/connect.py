@@ -133,7 +133,7 @@ class _Socket(ssl.SSLSocket):
             super().do_handshake(block)
         except ConnectionError as err:
             self.close()
-            raise ssl.SSLError(f"the handshake was cut off: {err}") from err
+            raise ssl.SSLError(err.errno, "the broker ended the handshake") from err
         except OSError:
             self.close()
             raise
@@ -144,7 +144,7 @@ def _tls_context(settings: BrokerSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=settings.ca_certificate)
     except ssl.SSLError as err:
-        raise LinkTlsError(f"not a usable certificate: {err.reason or err}") from err
+        raise LinkTlsError(f"not a usable certificate: {err.strerror}") from err
     if settings.ca_certificate is None:
         # Where the system has none, Home Assistant's own.
         context.load_verify_locations(cafile=certifi.where())

@@ -31,11 +31,11 @@ class BrokerSettings:
         return cls(
             host=data[CONF_HOST],
             port=data[CONF_PORT],
-            username=data.get(CONF_USERNAME),
+            username=data.get(CONF_USERNAME) or None,
             password=data.get(CONF_PASSWORD),
             tls=data[CONF_TLS],
             tls_verify=data[CONF_TLS_VERIFY],
-            ca_certificate=data.get(CONF_CA_CERTIFICATE),
+            ca_certificate=data.get(CONF_CA_CERTIFICATE) or None,
             prefix=data[CONF_PREFIX],
         )
 
