@@ -1,20 +1,20 @@
 """Drives one gateway's session with asyncio over a link.
 
-May import: session, link, wire modules, asyncio, logging. Everything that arrives ends in one
-typed event to the listener or in a counted, once-logged refusal; nothing is raised into the link.
+May import: session, intake, link, wire modules, asyncio, logging. Everything that arrives ends in
+one typed event to the listener or in a counted, once-logged refusal; nothing is raised into the
+link.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 import itertools
 import json
 import logging
-from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from typing import cast
 
 from . import envelope
-from .devices import interpret, to_reading
 from .envelope import (
     FromGateway,
     Loads,
@@ -24,18 +24,10 @@ from .envelope import (
     SettingsReply,
     StatusQuery,
     StatusReply,
-    ToGateway,
     TransparentReply,
 )
-from .errors import (
-    EnvelopeError,
-    FailureReason,
-    FrameError,
-    LinkError,
-    RefusalReason,
-    ReplyError,
-)
-from .frame import Frame, from_hex, scan
+from .errors import EnvelopeError, LinkError, RefusalReason, ReplyError
+from .intake import Refusals, Refused, contents_of, shortened
 from .link import Link
 from .model import MeterAddress, MeterReading, UnknownReading
 from .session import (
@@ -52,17 +44,25 @@ from .session import (
     Timing,
 )
 
-_LOGGER = logging.getLogger(__name__)
+__all__ = [
+    "AvailabilityChanged",
+    "Event",
+    "GatewayClient",
+    "MessageReceived",
+    "PendingOpening",
+    "ReadingReceived",
+    "Refusals",
+    "Refused",
+    "SettingsReceived",
+    "StatusReceived",
+]
 
-COMMAND_EXPIRY_S = 30
-"""How long a broker may hold a command: longer than a gateway's short gaps, and the session
-repeats it anyway."""
-KEPT_REFUSALS = 20
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingReceived:
-    """A meter reported. `port` and `protocol_code` are None in a direct reply."""
+    """A meter reported; `protocol_code` is None in a direct reply."""
 
     reading: MeterReading | UnknownReading
     port: int | None
@@ -102,41 +102,12 @@ type Event = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Something that was not taken, kept for diagnostics."""
-
-    reason: RefusalReason
-    meter_number: str | None
-    detail: str
-    raw: str
-
-
-@dataclass(slots=True)
-class Refusals:
-    """What was refused, counted by meter (None: the message as a whole) and reason."""
-
-    counts: Counter[tuple[str | None, RefusalReason]] = field(default_factory=Counter)
-    last: deque[Refused] = field(default_factory=lambda: deque(maxlen=KEPT_REFUSALS))
-
-    @property
-    def total(self) -> int:
-        """Number of refusals."""
-        return self.counts.total()
-
-    def add(self, refused: Refused) -> bool:
-        """Count a refusal; return whether it is the first of its kind."""
-        key = refused.meter_number, refused.reason
-        self.counts[key] += 1
-        self.last.append(refused)
-        return self.counts[key] == 1
-
-
-@dataclass(frozen=True, slots=True)
 class PendingOpening:
     """An opening under way.
 
     `replied` is done when the device confirmed it, or it failed before; `ended` when a report
     proved it, or it failed. Neither ever holds an exception: see the reason in the result.
+    To cancel a task that awaits one cancels it for all: shield it where several wait.
     """
 
     replied: asyncio.Future[Result]
@@ -146,7 +117,7 @@ class PendingOpening:
 class GatewayClient:
     """One gateway behind a link."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - three of them are rarely given
         self,
         gateway_id: str,
         link: Link,
@@ -182,172 +153,140 @@ class GatewayClient:
         self._remove_status_listener = self._link.add_status_listener(self._link_changed)
         try:
             self._unsubscribe = await self._link.subscribe(self._report_topic, self._received)
-        except LinkError:
-            self._remove_status_listener()
+        except BaseException:  # a cancelled start must leave nothing behind either
+            self._stop_listening()
             raise
         if self._link.connected:
             self._link_changed(True)
 
     async def stop(self) -> None:
-        """End every waiting request and leave nothing behind."""
+        """End every waiting request and leave nothing behind; once stopped, it stays so."""
         self._run(self.session.close(self._now()))
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
-        if self._remove_status_listener:
-            self._remove_status_listener()
-        if self._unsubscribe:
-            with suppress(LinkError):
-                await self._unsubscribe()
-        for task in self._sending:
+        self._stop_listening()
+        sending = list(self._sending)
+        for task in sending:
             task.cancel()
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await asyncio.gather(*sending, return_exceptions=True)
+        unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe:
+            with suppress(LinkError):
+                await unsubscribe()
+
+    def _stop_listening(self) -> None:
+        remove, self._remove_status_listener = self._remove_status_listener, None
+        if remove:
+            remove()
 
     # --- Requests ---------------------------------------------------------------------------
 
     async def query_status(self) -> StatusReply:
         """Ask for the status; raises ReplyError."""
-        result = await self._request(StatusQuery(self.gateway_id))
-        assert isinstance(result.reply, StatusReply)
-        return result.reply
+        return cast("StatusReply", await self._request(StatusQuery(self.gateway_id)))
 
     async def query_settings(self) -> SettingsReply:
         """Ask for the upload settings; raises ReplyError."""
-        result = await self._request(SettingsQuery(self.gateway_id))
-        assert isinstance(result.reply, SettingsReply)
-        return result.reply
+        return cast("SettingsReply", await self._request(SettingsQuery(self.gateway_id)))
 
     async def read_now(self, *, cabinets: bool = False, valves: bool = False) -> None:
-        """Have all cabinets or household valves read; the reports follow. Raises ReplyError."""
+        """Have all cabinets or household valves read; the reports follow.
+
+        Raises ReplyError, and RequestError for neither.
+        """
         await self._request(ReadNow(self.gateway_id, cabinets=cabinets, valves=valves))
 
     async def read_meter(self, meter: MeterAddress) -> MeterReading:
-        """Read one meter directly; raises ReplyError."""
-        result = await self._request(ReadMeter(meter))
-        assert isinstance(result.reply, MeterReading)
-        return result.reply
+        """Read one meter directly; raises ReplyError, and RequestError for an unknown device."""
+        return cast("MeterReading", await self._request(ReadMeter(meter)))
 
     def set_opening(self, meter: MeterAddress, opening_pct: int) -> PendingOpening:
-        """Move a valve to 0-100 %; raises RequestError for any other opening."""
+        """Move a valve to 0-100 %; raises RequestError for any other opening or device."""
         ticket = next(self._tickets)
+        actions = self.session.submit(ticket, SetOpening(meter, opening_pct), self._now())
         loop = asyncio.get_running_loop()
         pending = PendingOpening(loop.create_future(), loop.create_future())
         self._replies[ticket], self._waiting[ticket] = pending.replied, pending.ended
-        try:
-            actions = self.session.submit(ticket, SetOpening(meter, opening_pct), self._now())
-        except Exception:
-            del self._replies[ticket], self._waiting[ticket]
-            raise
         self._run(actions)
         return pending
 
-    async def _request(self, request: Request) -> Result:
+    async def _request(self, request: Request) -> object:
+        """Return what answered a request, of the type that belongs to it; raises ReplyError."""
         ticket = next(self._tickets)
-        future = asyncio.get_running_loop().create_future()
+        actions = self.session.submit(ticket, request, self._now())
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[ticket] = future
-        self._run(self.session.submit(ticket, request, self._now()))
-        result: Result = await future
+        self._run(actions)
+        result = await future
         if result.reason is not None:
             raise ReplyError(result.reason)
-        return result
+        return result.reply
 
     # --- From the link ----------------------------------------------------------------------
 
-    def _received(self, topic: str, payload: bytes, retained: bool) -> None:
+    def _received(self, _topic: str, payload: bytes, retained: bool) -> None:
         if retained:
-            self._refuse(RefusalReason.RETAINED, "a retained message", payload)
+            self._refuse_message(RefusalReason.RETAINED, "a retained message", payload)
             return
         try:
             message = envelope.decode_from_gateway(payload, self.gateway_id, self._loads)
         except EnvelopeError as err:
-            self._refuse(err.reason, err.detail, payload)
+            self._refuse_message(err.reason, err.detail, payload)
             return
-        received = list(self._frames_of(message))
-        contents = [content for content, _ in received]
-        actions = self.session.receive(message, contents, self._now())
-        self._tell(message, received)
-        self._run(actions)
+        contents: list[Content] = []
+        for content in contents_of(message):
+            if isinstance(content, Refused):
+                self._refuse(content)
+            else:
+                contents.append(content)
+        # First whoever waits, then the listener, which may already ask for something new.
+        self._run(self.session.receive(message, contents, self._now()))
+        self._tell_all(message, contents)
 
-    def _tell(
-        self, message: FromGateway, received: list[tuple[Content, ReadingReceived | None]]
-    ) -> None:
-        self._listener(MessageReceived())
+    def _tell_all(self, message: FromGateway, contents: Sequence[Content]) -> None:
+        self._tell(MessageReceived())
+        port = protocol_code = None
         match message:
             case StatusReply(stat=envelope.Stat.SUCCEEDED):
-                self._listener(StatusReceived(message))
+                self._tell(StatusReceived(message))
             case SettingsReply(stat=envelope.Stat.SUCCEEDED):
-                self._listener(SettingsReceived(message))
-        for _, event in received:
-            if event is not None:
-                self._listener(event)
+                self._tell(SettingsReceived(message))
+            case Report(meter_id=meter_id):
+                port, protocol_code = meter_id.port, meter_id.protocol_code
+            case TransparentReply():
+                port = message.port
+            case _:
+                pass
+        for content in contents:
+            if isinstance(content, MeterReading | UnknownReading):
+                self._tell(ReadingReceived(content, port, protocol_code))
 
-    def _frames_of(
-        self, message: FromGateway
-    ) -> list[tuple[Content, ReadingReceived | None]]:
-        """Return what the good frames of a message say; the others are refused."""
-        if not isinstance(message, Report | TransparentReply):
-            return []
-        contents = []
-        for text in message.frames:
-            try:
-                results = list(scan(from_hex(text)))
-            except FrameError as err:
-                results = [err]
-            for result in results:
-                try:
-                    if isinstance(result, FrameError):
-                        raise result
-                    contents.append(self._content_of(message, result))
-                except FrameError as err:
-                    self._refuse_frame(message, err, text)
-        return [content for content in contents if content is not None]
+    def _tell(self, event: Event) -> None:
+        try:
+            self._listener(event)
+        except Exception:
+            # What one listener cannot take must not cost the link or the other events.
+            _LOGGER.exception("Gateway %s: a listener failed on %s", self.gateway_id, event)
 
-    def _content_of(
-        self, message: Report | TransparentReply, frame: Frame
-    ) -> tuple[Content, ReadingReceived | None] | None:
-        if isinstance(message, TransparentReply):
-            content = interpret(frame)
-            if isinstance(content, MeterReading):
-                return content, ReadingReceived(content, message.port, None)
-            return content, None
-        meter_id = message.meter_id
-        if frame.meter_number != meter_id.number:
-            self._refuse(
-                RefusalReason.ADDRESS,
-                f"a frame of {frame.meter_number} in a report of {meter_id.number}",
-                frame.raw,
-                meter_id.number,
-            )
-            return None
-        reading = to_reading(frame, meter_id.protocol_code)
-        return reading, ReadingReceived(reading, meter_id.port, meter_id.protocol_code)
+    def _refuse_message(self, reason: RefusalReason, detail: str, payload: bytes) -> None:
+        self._refuse(Refused(reason, None, detail, shortened(payload)))
 
-    def _refuse_frame(
-        self, message: Report | TransparentReply, err: FrameError, text: str
-    ) -> None:
-        number = message.meter_id.number if isinstance(message, Report) else None
-        self._refuse(RefusalReason(f"frame_{err.kind}"), str(err), text.encode(), number)
-
-    def _refuse(
-        self, reason: RefusalReason, detail: str, raw: bytes, meter_number: str | None = None
-    ) -> None:
-        shown = raw[:512].decode(errors="backslashreplace")
-        if self.refusals.add(Refused(reason, meter_number, detail, shown)):
+    def _refuse(self, refused: Refused) -> None:
+        if self.refusals.add(refused):
             _LOGGER.warning(
                 "Gateway %s, meter %s: refused what was received (%s); "
                 "further ones of this kind are only counted",
                 self.gateway_id,
-                meter_number or "-",
-                detail,
+                refused.meter_number or "-",
+                refused.detail,
             )
 
     def _link_changed(self, up: bool) -> None:
         if up != self.session.link_up:
-            self._run(self.session.link_changed(up=up, now=self._now()), force=True)
+            self._run(self.session.link_changed(up=up, now=self._now()))
+            self._tell(AvailabilityChanged(up, self._silent))
 
     # --- To the link ------------------------------------------------------------------------
 
-    def _run(self, actions: list[Action], *, force: bool = False) -> None:
+    def _run(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
                 case Send():
@@ -361,10 +300,9 @@ class GatewayClient:
                         _resolve(replied, result)
                     _resolve(self._waiting.pop(ticket), result)
         self._plan()
-        silent = self.session.gateway_silent
-        if force or silent != self._silent:
-            self._silent = silent
-            self._listener(AvailabilityChanged(self.session.link_up, silent))
+        if self.session.gateway_silent != self._silent:
+            self._silent = self.session.gateway_silent
+            self._tell(AvailabilityChanged(self.session.link_up, self._silent))
 
     def _plan(self) -> None:
         """Keep one timer, at the session's next deadline."""
@@ -382,18 +320,23 @@ class GatewayClient:
         self._run(self.session.tick(self._now()))
 
     async def _send(self, action: Send) -> None:
+        """Publish a message, while its acknowledgement is waited for and no longer.
+
+        So neither a slow link nor a broker that queues lets a command act after its end.
+        """
+        ack_s = self.session.timing.ack_s
         is_poll = isinstance(action.message, StatusQuery | SettingsQuery)
         try:
-            await self._publish(action.message, fresh=not is_poll)
-        except LinkError as err:
+            async with asyncio.timeout(ack_s):
+                await self._link.publish(
+                    self._command_topic,
+                    envelope.encode(action.message),
+                    expiry_s=max(1, int(ack_s)),
+                    fresh=not is_poll,
+                )
+        except (LinkError, TimeoutError) as err:
             _LOGGER.debug("Gateway %s: not sent: %s", self.gateway_id, err)
             self._run(self.session.send_failed(action.job, self._now()))
-
-    async def _publish(self, message: ToGateway, *, fresh: bool) -> None:
-        payload = envelope.encode(message)
-        await self._link.publish(
-            self._command_topic, payload, expiry_s=COMMAND_EXPIRY_S, fresh=fresh
-        )
 
     @staticmethod
     def _now() -> float:

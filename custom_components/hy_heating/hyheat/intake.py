@@ -1,0 +1,92 @@
+"""What the frames in a message say, and what of it is refused.
+
+May import: wire modules, model, errors. Whatever a gateway sends ends in contents or refusals.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .devices import interpret, to_reading
+from .envelope import FromGateway, Report, TransparentReply
+from .errors import FrameError, RefusalReason
+from .exchange import Content
+from .frame import Frame, from_hex, scan
+
+KEPT_REFUSALS = 20
+MAX_COUNTED = 1000
+"""Kinds of refusals counted by meter, so that invented meter numbers cannot fill the memory."""
+_MAX_RAW = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that was not taken, kept for diagnostics."""
+
+    reason: RefusalReason
+    meter_number: str | None
+    detail: str
+    raw: str
+
+
+@dataclass(slots=True)
+class Refusals:
+    """What was refused, counted by meter (None: the message as a whole) and reason."""
+
+    counts: Counter[tuple[str | None, RefusalReason]] = field(default_factory=Counter)
+    last: deque[Refused] = field(default_factory=lambda: deque(maxlen=KEPT_REFUSALS))
+
+    @property
+    def total(self) -> int:
+        """Number of refusals."""
+        return self.counts.total()
+
+    def add(self, refused: Refused) -> bool:
+        """Count a refusal; return whether it is the first of its kind."""
+        key = refused.meter_number, refused.reason
+        if key not in self.counts and len(self.counts) >= MAX_COUNTED:
+            key = None, refused.reason
+        self.counts[key] += 1
+        self.last.append(refused)
+        return self.counts[key] == 1
+
+
+def shortened(payload: bytes) -> str:
+    """Return the beginning of a payload as text that can be kept and shown."""
+    return payload[:_MAX_RAW].decode(errors="backslashreplace")
+
+
+def contents_of(message: FromGateway) -> Iterator[Content | Refused]:
+    """Yield what each frame of a message says, or why it is refused."""
+    if isinstance(message, Report | TransparentReply):
+        for text in message.frames:
+            for found in _frames_of(text):
+                yield _content_of(message, found, text[:_MAX_RAW])
+
+
+def _frames_of(text: str) -> Iterator[Frame | FrameError]:
+    try:
+        yield from scan(from_hex(text))
+    except FrameError as err:
+        yield err
+
+
+def _content_of(
+    message: Report | TransparentReply, found: Frame | FrameError, raw: str
+) -> Content | Refused:
+    number = message.meter_id.number if isinstance(message, Report) else None
+    if isinstance(found, FrameError):
+        return _refused(found, number, raw)
+    if number not in (None, found.meter_number):
+        detail = f"a frame of {found.meter_number} in a report of {number}"
+        return Refused(RefusalReason.ADDRESS, number, detail, raw)
+    try:
+        if isinstance(message, Report):
+            return to_reading(found, message.meter_id.protocol_code)
+        return interpret(found)
+    except FrameError as err:
+        return _refused(err, found.meter_number, raw)
+
+
+def _refused(err: FrameError, number: str | None, raw: str) -> Refused:
+    return Refused(RefusalReason(f"frame_{err.kind}"), number, str(err), raw)
