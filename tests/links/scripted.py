@@ -88,6 +88,10 @@ class ScriptedBroker:
     codes: dict[str, int] = field(default_factory=dict)
     """Answers to subscriptions: reason codes by topic."""
     short_suback: bool = False
+    mute: bool = False
+    """Answers to nothing but CONNECT."""
+    reading: asyncio.Event = field(default_factory=asyncio.Event)
+    """Cleared, the broker leaves what comes in the buffers."""
     port: int = 0
     connects: list[Connect] = field(default_factory=list)
     published: list[Publish] = field(default_factory=list)
@@ -101,12 +105,16 @@ class ScriptedBroker:
     _level: int = 0
     _writer: asyncio.StreamWriter | None = None
 
+    def __post_init__(self) -> None:
+        self.reading.set()
+
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Hold the conversation of one connection."""
         self.accepted += 1
         self.open_connections += 1
         try:
             while True:
+                await self.reading.wait()
                 first = (await reader.readexactly(1))[0]
                 length, shift = 0, 0
                 while True:
@@ -118,7 +126,7 @@ class ScriptedBroker:
                 answer = self._answer(first, Reader(await reader.readexactly(length)))
                 if answer == HANG_UP:
                     return
-                if answer and not self.frozen:
+                if answer and not self.frozen and (first == CONNECT or not self.mute):
                     writer.write(answer)
                 if first == CONNECT:
                     self._writer = writer
@@ -132,10 +140,14 @@ class ScriptedBroker:
 
     def send(self, topic: str, payload: bytes, *, qos: int = 0, retained: bool = False) -> None:
         """Send a message to who connected last."""
+        self.send_raw(self.message(topic, payload, qos=qos, retained=retained))
+
+    def message(self, topic: str, payload: bytes, *, qos: int, retained: bool = False) -> bytes:
+        """Return a short message, with packet id 1 where it needs one."""
         body = len(topic).to_bytes(2) + topic.encode()
         body += b"\0\1" if qos else b""
         body += b"\0" if self._level == V5 else b""
-        self.send_raw(bytes([PUBLISH | qos << 1 | retained, len(body + payload)]) + body + payload)
+        return bytes([PUBLISH | qos << 1 | retained, len(body + payload)]) + body + payload
 
     def send_raw(self, packet: bytes) -> None:
         """Send bytes to who connected last."""

@@ -45,27 +45,29 @@ def test_a_message_goes_to_the_listeners_of_its_topic_only() -> None:
 
 def test_a_wildcard_hears_every_topic_that_it_matches_beside_exact_listeners() -> None:
     listeners, every, one = Listeners(), Ear(), Ear()
-    listeners.add("a/+", every)
+    remove = listeners.add("a/+", every)
     listeners.add("a/1", one)
     assert listeners.deliver("a/1", b"x", False)
     assert listeners.deliver("a/2", b"y", False)
     assert not listeners.deliver("a/2/b", b"z", False)
     assert every.heard == [("a/1", b"x", False), ("a/2", b"y", False)]
     assert one.heard == [("a/1", b"x", False)]
-    listeners.remove("a/+", every)
+    assert remove()
     assert not listeners.deliver("a/2", b"y", False)
     assert listeners.deliver("a/1", b"x", False)
 
 
 def test_a_topic_lives_as_long_as_it_has_a_listener() -> None:
     listeners, one, other = Listeners(), Ear(), Ear()
-    listeners.add("a", one)
-    listeners.add("a", other)
-    listeners.remove("a", one)
+    remove_one = listeners.add("a", one)
+    remove_other = listeners.add("a", other)
+    assert not remove_one()
+    assert not remove_one()  # once more does no harm
     assert listeners.topics == ["a"]
     listeners.deliver("a", b"x", False)
     assert (one.heard, other.heard) == ([], [("a", b"x", False)])
-    listeners.remove("a", other)
+    assert remove_other()
+    assert not remove_other()
     assert listeners.topics == []
 
 

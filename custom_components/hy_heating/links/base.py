@@ -28,7 +28,7 @@ class ClientLink(Link):
         self._client: MqttClient | None = None
         self._listeners = Listeners()
         self._held = held
-        self._status_listeners: list[StatusListener] = []
+        self._status_listeners: dict[object, StatusListener] = {}
 
     @property
     @override
@@ -47,10 +47,10 @@ class ClientLink(Link):
         if await self._connected_client().subscribe_all([topic]):
             raise SubscriptionRefusedError(topic)
         # Only now: what arrived meanwhile was held, and stays so for the next try if this failed.
-        self._listeners.add(topic, listener)
+        remove = self._listeners.add(topic, listener)
         for message in self._held.take(topic):
             self._listeners.deliver(*message)
-        return partial(self._unsubscribe, topic, listener)
+        return partial(self._unsubscribe, topic, remove)
 
     @override
     async def publish(self, topic: str, payload: bytes, *, expiry_s: int, fresh: bool) -> None:
@@ -63,22 +63,23 @@ class ClientLink(Link):
     @override
     def add_status_listener(self, listener: StatusListener) -> Callable[[], None]:
         """Tell a listener when the connection comes and goes; return how to stop that."""
-        self._status_listeners.append(listener)
-        return partial(self._status_listeners.remove, listener)
+        token = object()
+        self._status_listeners[token] = listener
+
+        def remove() -> None:
+            self._status_listeners.pop(token, None)
+
+        return remove
 
     def _connected_client(self) -> MqttClient:
         if self._client is None or self._client.ended:
             raise LinkError("not connected to the broker")
         return self._client
 
-    async def _unsubscribe(self, topic: str, listener: MessageListener) -> None:
-        self._listeners.remove(topic, listener)
-        if topic in self._listeners.topics or not self.connected:
-            return
-        if self._hass.is_stopping:
-            # The broker goes on collecting while Home Assistant restarts.
-            return
-        await self._connected_client().unsubscribe_from(topic)
+    async def _unsubscribe(self, topic: str, remove: Callable[[], bool]) -> None:
+        # While Home Assistant restarts, the broker goes on collecting.
+        if remove() and self.connected and not self._hass.is_stopping:
+            await self._connected_client().unsubscribe_from(topic)
 
     def _receive(self, topic: str, payload: bytes, retained: bool) -> None:
         if self._listeners.deliver(topic, payload, retained):
@@ -87,7 +88,7 @@ class ClientLink(Link):
             self._client.unsubscribe_soon(topic)
 
     def _tell(self, *, up: bool) -> None:
-        for listener in list(self._status_listeners):
+        for listener in list(self._status_listeners.values()):
             try:
                 listener(up)
             except Exception:

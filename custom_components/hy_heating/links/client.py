@@ -157,8 +157,10 @@ class MqttClient(aiomqtt.Client):
         self._abandoned = True
         if not self._disconnected.done():
             self._disconnected.set_result(None)
-        # Not at once: aiomqtt may have scheduled a writer for this socket.
-        self._loop.call_soon(self._close_socket)
+        # While the thread connects, the socket is its own; it is closed when that returns.
+        if self.asked.is_set():
+            # Not at once: aiomqtt may have scheduled a writer for this socket.
+            self._loop.call_soon(self._close_socket)
 
     def end_sending(self) -> None:
         """Tell the broker that nothing more will come; what it then answers is still read."""

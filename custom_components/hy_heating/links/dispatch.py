@@ -36,7 +36,7 @@ class Listeners:
     """Who hears what: one look-up per message, however many topics there are."""
 
     def __init__(self) -> None:
-        self._by_topic: dict[str, list[MessageListener]] = {}
+        self._by_topic: dict[str, dict[object, MessageListener]] = {}
         self._filters: set[str] = set()
         self._faulty: set[str] = set()
 
@@ -45,26 +45,31 @@ class Listeners:
         """The topics that somebody listens to."""
         return list(self._by_topic)
 
-    def add(self, topic: str, listener: MessageListener) -> None:
-        """Hand messages of a topic, which may have wildcards, to a listener."""
-        self._by_topic.setdefault(topic, []).append(listener)
+    def add(self, topic: str, listener: MessageListener) -> Callable[[], bool]:
+        """Hand messages of a topic, which may have wildcards, to a listener.
+
+        Return how to end that, which tells whether the topic has thereby lost its last listener.
+        """
+        token = object()
+        self._by_topic.setdefault(topic, {})[token] = listener
         if is_filter(topic):
             self._filters.add(topic)
+        return lambda: self._remove(topic, token)
 
-    def remove(self, topic: str, listener: MessageListener) -> None:
-        """Undo one `add`; raises KeyError or ValueError where there was none."""
-        listeners = self._by_topic[topic]
-        listeners.remove(listener)
-        if not listeners:
-            del self._by_topic[topic]
-            self._filters.discard(topic)
+    def _remove(self, topic: str, token: object) -> bool:
+        listeners = self._by_topic.get(topic, {})
+        if listeners.pop(token, None) is None or listeners:
+            return False
+        del self._by_topic[topic]
+        self._filters.discard(topic)
+        return True
 
     def deliver(self, topic: str, payload: bytes, retained: bool) -> bool:
         """Hand a message to its listeners; return whether there was any. Raises nothing."""
-        listeners = list(self._by_topic.get(topic, ()))
+        listeners = list(self._by_topic.get(topic, {}).values())
         for topic_filter in self._filters:
             if matches(topic, topic_filter):
-                listeners += self._by_topic[topic_filter]
+                listeners += self._by_topic[topic_filter].values()
         for listener in listeners:
             try:
                 listener(topic, payload, retained)
