@@ -88,7 +88,7 @@ def _clock_drift_s(meter: MeterData) -> int | None:
     return round((local - meter.received).total_seconds())
 
 
-def _temperature(key: str, *, enabled: bool = True) -> MeterSensorDescription:
+def _temperature(key: str, *, decimals: int) -> MeterSensorDescription:
     return MeterSensorDescription(
         key=key,
         translation_key=key,
@@ -96,8 +96,7 @@ def _temperature(key: str, *, enabled: bool = True) -> MeterSensorDescription:
         device_class=SensorDeviceClass.TEMPERATURE,
         state_class=_MEASUREMENT,
         native_unit_of_measurement=UnitOfTemperature.CELSIUS,
-        suggested_display_precision=1,
-        entity_registry_enabled_default=enabled,
+        suggested_display_precision=decimals,
     )
 
 
@@ -124,13 +123,13 @@ _STATUS = MeterSensorDescription(
 )
 
 
-def _difference(*, enabled: bool) -> MeterSensorDescription:
+def _difference(*, decimals: int, enabled: bool) -> MeterSensorDescription:
     return MeterSensorDescription(
         key="temperature_difference",
         translation_key="temperature_difference",
         device_class=SensorDeviceClass.TEMPERATURE_DELTA,
         native_unit_of_measurement=UnitOfTemperature.KELVIN,
-        suggested_display_precision=1,
+        suggested_display_precision=decimals,
         value_fn=_difference_k,
         entity_registry_enabled_default=enabled,
     )
@@ -176,9 +175,9 @@ CABINET_SENSORS = (
         native_unit_of_measurement=UnitOfVolumeFlowRate.LITERS_PER_HOUR,
         suggested_display_precision=0,
     ),
-    _temperature("supply_temperature"),
-    _temperature("return_temperature"),
-    _difference(enabled=True),
+    _temperature("supply_temperature", decimals=2),
+    _temperature("return_temperature", decimals=2),
+    _difference(decimals=2, enabled=True),
     MeterSensorDescription(
         key="thermal_power",
         translation_key="thermal_power",
@@ -225,10 +224,10 @@ CABINET_SENSORS = (
 )
 
 VALVE_SENSORS = (
-    _temperature("supply_temperature"),
-    _temperature("return_temperature"),
+    _temperature("supply_temperature", decimals=1),
+    _temperature("return_temperature", decimals=1),
     _opening("opening_pct", enabled=False),
-    _difference(enabled=False),
+    _difference(decimals=1, enabled=False),
     _set_point(1, field="set_point_1_c", is_temperature=True),
     _set_point(2, field="set_point_2_c", is_temperature=True),
     MeterSensorDescription(
