@@ -162,12 +162,17 @@ class HassApi:
         path = "/api/config/config_entries/flow"
         return _flow(await self.request("POST", path, {"handler": DOMAIN}))
 
-    async def continue_flow(
+    async def answer_flow(
         self, step: Mapping[str, Any], answers: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Answer a step of a flow; return the next one, once what it shows progress of is over."""
+        """Answer a step of a flow; return the next one, which may show progress."""
         path = f"/api/config/config_entries/flow/{step['flow_id']}"
-        next_step = _flow(await self.request("POST", path, answers))
+        return _flow(await self.request("POST", path, answers))
+
+    async def wait_flow(self, step: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the step of a flow that follows those that show progress."""
+        path = f"/api/config/config_entries/flow/{step['flow_id']}"
+        next_step = dict(step)
         while next_step["type"] == "progress":
             await asyncio.sleep(0.2)
             next_step = _flow(await self.request("GET", path))
