@@ -177,7 +177,7 @@ def _text(explained: Explained, paint: _Paint) -> Iterator[str]:
             for frame in explained.frames:
                 yield ""
                 yield from _text(frame, paint)
-        case Refusal():
+        case _:  # a Refusal
             yield from _refused(explained, paint)
 
 

@@ -261,7 +261,7 @@ def _parse_json(payload: bytes, loads: Loads) -> object:
         text = bytes(payload).decode()
     except UnicodeDecodeError as err:
         raise EnvelopeError(RefusalReason.ENCODING, "not UTF-8", err.start) from err
-    if text.count("[") + text.count("{") > MAX_NESTING and _depth(text) > MAX_NESTING:
+    if text.count("[") + text.count("{") > MAX_NESTING and _too_deep(text):
         raise EnvelopeError(RefusalReason.NESTING, f"more than {MAX_NESTING} levels deep")
     try:
         return loads(text)
@@ -277,19 +277,20 @@ def _parse_json(payload: bytes, loads: Loads) -> object:
     ) from first
 
 
-def _depth(text: str) -> int:
-    """Return how deep the brackets outside of texts are nested.
+def _too_deep(text: str) -> bool:
+    """Whether the brackets outside of texts are nested deeper than allowed.
 
-    Counted here because parsers differ: Python's own may go as deep as the stack of its thread.
+    Found here because parsers differ: Python's own may go as deep as the stack of its thread.
     """
-    depth = deepest = 0
+    depth = 0
     for match in _NESTING_TOKEN.finditer(text):
         if match[0] in "[{":
             depth += 1
-            deepest = max(deepest, depth)
         elif match[0] in "]}":
             depth -= 1
-    return deepest
+        if depth > MAX_NESTING:
+            return True
+    return False
 
 
 def _repaired(text: str) -> list[str]:

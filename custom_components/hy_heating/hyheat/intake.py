@@ -60,8 +60,10 @@ def contents_of(message: FromGateway) -> Iterator[Content | Refused]:
     """Yield what each frame of a message says, or why it is refused."""
     if isinstance(message, Report | TransparentReply):
         for text in message.frames:
+            # Half a surrogate pair can be written in JSON, but in no UTF-8.
+            raw = shortened(text.encode(errors="backslashreplace"))
             for found in _frames_of(text):
-                yield _content_of(message, found, text[:_MAX_RAW])
+                yield _content_of(message, found, raw)
 
 
 def _frames_of(text: str) -> Iterator[Frame | FrameError]:
