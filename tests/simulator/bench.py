@@ -22,6 +22,12 @@ ALIVE = "02345678904"
 WINTER = "2026-01-15T06:00"
 
 
+def quiet(scenario: Scenario) -> Scenario:
+    """Return a scenario without readings at the start and with very rare reports."""
+    rare = ("cabinet_interval_min", "valve_interval_min", "interval_out_of_season_min")
+    return scenario.with_plans(read_at_start=False, **dict.fromkeys(rare, 100_000))
+
+
 class Sent(NamedTuple):
     """One message of a gateway, `at` seconds after the start of the bench."""
 

@@ -9,8 +9,7 @@ from custom_components.hy_heating.hyheat.frame import parse
 from simulator import FAULTS, Fault, FaultKind, ScenarioError, building, captured
 from tests.vectors import frame_bytes, message
 
-from .bench import CABINET, VALVE, Bench, Sent
-from .test_gateway import quiet
+from .bench import CABINET, VALVE, Bench, Sent, quiet
 
 STATUS = message("status_reply")
 ACK = message("transparent_ack")

@@ -6,23 +6,16 @@ from itertools import pairwise
 import pytest
 
 from custom_components.hy_heating.hyheat.envelope import StatusReply, TransparentReply
-from simulator import Scenario, building, captured
+from simulator import building, captured
 from tests.vectors import message
 
-from .bench import CABINET, VALVE, Bench
+from .bench import CABINET, VALVE, Bench, quiet
 
 # At 2400 baud with 11 bits a byte and 0.1 s until the meter answers: 4 preamble bytes and a
 # frame of 16 bytes go out in 20 × 11 / 2400 = 0.091667 s; a valve's report of 58 bytes comes in
 # 0.265833 s, a cabinet's of 72 bytes in 0.33 s.
 VALVE_READ_S = 0.091667 + 0.1 + 0.265833
 CABINET_READ_S = 0.091667 + 0.1 + 0.33
-
-
-def quiet(scenario: Scenario) -> Scenario:
-    """Return a scenario without readings at the start and with rare reports."""
-    return scenario.with_plans(
-        read_at_start=False, cabinet_interval_min=100_000, valve_interval_min=100_000
-    )
 
 
 def test_reading_96_valves_takes_its_time_on_the_bus() -> None:
