@@ -1,0 +1,1 @@
+"""Tests against real processes: brokers, Home Assistant, a browser."""
