@@ -36,6 +36,7 @@ _LOGGER = logging.getLogger(__name__)
 _TOPICS_PER_SUBSCRIBE = 100
 _CONNECT_TIMEOUT_S = 10.0
 _PUBLISH_TIMEOUT_S = 5.0
+_HANG_UP_TIMEOUT_S = 2.0
 _LONGEST_SLEEP_S = 60.0
 
 
@@ -267,15 +268,15 @@ class Simulator:
 async def _connected(client: Client) -> AsyncIterator[None]:
     """Connect, and disconnect whatever happens; raises MqttError or UnicodeError.
 
-    The connection is made in a thread that nothing can stop: who is canceled meanwhile waits for
-    it, or the socket would stay open.
+    The connection is made in a thread that nothing can stop: who is canceled meanwhile waits a
+    moment for it, or the socket would stay open.
     """
     connecting = asyncio.ensure_future(client.__aenter__())
     try:
         await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        with suppress(MqttError, UnicodeError):
-            await connecting
+        with suppress(MqttError, UnicodeError, TimeoutError):
+            await asyncio.wait_for(connecting, _HANG_UP_TIMEOUT_S)
             await client.__aexit__(None, None, None)
         raise
     try:

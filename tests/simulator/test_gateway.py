@@ -164,7 +164,8 @@ def test_what_cannot_go_to_the_bus_is_refused(frame: str, port: int) -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        "6853999999990011110404A01900320D16",  # another meter: 23+22+73+10 -> 4 × 99
+        "6853999999990011110404A01900323416",  # another meter: the sum is 434
+        "6853232273100011118404A0190000E616",  # a reply
         "FEFEFEFE6853232273100011110404A01900329916",  # wrong checksum
         "FEFE",
         "",

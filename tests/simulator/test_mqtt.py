@@ -165,6 +165,15 @@ async def test_a_broker_that_is_not_there_is_told(site: Site) -> None:
     assert not simulator.connected
 
 
+async def test_it_ends_while_it_connects(site: Site) -> None:
+    for _ in range(20):
+        simulator = await site.start(FAST)
+        await asyncio.sleep(0)
+        await simulator.__aexit__(None, None, None)
+        assert not simulator.connected
+    await until(lambda: not site.broker.connected_ids)
+
+
 # paho leaves the socket of a handshake that failed to the garbage collector.
 @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 async def test_tls_with_an_own_authority(tmp_path: Path, site: Site) -> None:
