@@ -486,6 +486,34 @@ async def test_a_broker_that_says_goodbye(
     assert "Session taken over" in warning
 
 
+async def test_a_failure_that_nobody_thought_of(
+    scripted: ScriptedBroker,
+    scripted_link: BrokerLink,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_client: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(scripted_link, "_subscribe_again", fail)
+    scripted.hang_up()
+    await until(lambda: "unexpected" in str(scripted_link.failure))
+    monkeypatch.undo()
+    await until(lambda: scripted_link.connected)
+    assert "RuntimeError: broken" in caplog.text
+
+
+async def test_paho_only_speaks_to_who_looks_for_faults(
+    scripted: ScriptedBroker, scripted_link: BrokerLink, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, f"{client_module.__name__}.paho")
+    # An answer to nothing, which aiomqtt logs as an error: UNSUBACK for packet 99.
+    scripted.send_raw(bytes.fromhex("B00400630000"))
+    await until(lambda: "Unexpected message ID" in caplog.text)
+    levels = {record.levelno for record in caplog.records if record.name.endswith(".paho")}
+    assert levels == {logging.DEBUG}
+
+
 async def test_status_listeners_can_leave_and_fail(
     scripted: ScriptedBroker, scripted_link: BrokerLink, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -550,6 +578,15 @@ async def test_a_command_expires_at_a_broker_of_mqtt_5(
     assert (message.topic, message.payload) == (COMMAND_TOPIC, b"x")
     # QoS 0, not retained, no duplicate; property 2, message expiry interval, 30 s.
     assert (message.first_byte, message.properties) == (0x30, bytes.fromhex("020000001E"))
+
+
+async def test_what_is_no_topic(scripted: ScriptedBroker, scripted_link: BrokerLink) -> None:
+    with pytest.raises(LinkError):
+        await scripted_link.publish("hy/+", b"x", expiry_s=30, fresh=False)
+    with pytest.raises(LinkError):
+        await scripted_link.subscribe("hy/#/set", Ear())
+    await scripted_link.publish(COMMAND_TOPIC, b"x", expiry_s=30, fresh=False)
+    await until(lambda: scripted.published)
 
 
 async def test_a_command_at_a_broker_of_mqtt_3_1_1(
@@ -660,6 +697,10 @@ async def test_one_connection_for_all_who_mean_the_same_broker(
     assert other is not links[0]
     await asyncio.gather(*(link.async_wait_connected(5) for link in (*links, other)))
     assert len(broker.connected_ids) == 2
+    # A user who comes late finds it connected, and stays so.
+    late = await async_acquire_link(hass, settings_of(broker.port, password="not yet used"))
+    assert late.connected
+    await late.async_release()
     await asyncio.gather(*(link.async_release() for link in links[1:]))
     assert links[0].connected
     await links[0].async_release()

@@ -20,7 +20,7 @@ from custom_components.hy_heating.links import connect, temporary_link
 
 from .brokers import free_port, settings_of
 from .certificates import Authority
-from .scripted import ACCEPTED_V5
+from .scripted import ACCEPTED_V5, ACCEPTED_V311, DISCONNECT, V5, V311, refused_v311
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
@@ -31,29 +31,31 @@ type Talk = Callable[[socket.socket], None]
 def listening(talk: Talk) -> Iterator[int]:
     """Hold a conversation with everybody who connects; yields the port.
 
-    In a thread: a refused certificate would reach asyncio's exception handler on the server's side.
+    In threads: a refused certificate would reach asyncio's exception handler on the server's side.
     """
 
+    def converse(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(5)
+            talk(connection)
+
     def serve() -> None:
-        while True:
-            connection, _ = server.accept()
-            with connection, suppress(OSError):
-                connection.settimeout(5)
-                if stopped:
-                    return
-                talk(connection)
+        while not stopped:
+            threads.append(threading.Thread(target=converse, args=[server.accept()[0]]))
+            threads[-1].start()
 
     stopped = False
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
-        thread = threading.Thread(target=serve)
-        thread.start()
+        threads = [threading.Thread(target=serve)]
+        threads[0].start()
         try:
             yield port
         finally:
             stopped = True
             socket.create_connection(("127.0.0.1", port)).close()
-            thread.join()
+            for thread in threads:
+                thread.join()
 
 
 def accepting(tls: ssl.SSLContext) -> Talk:
@@ -155,3 +157,52 @@ async def test_nobody_listens(hass: HomeAssistant, authority: Authority) -> None
     with pytest.raises(LinkError) as caught:
         await connects(hass, free_port(), ca=authority.pem)
     assert type(caught.value) is LinkError
+
+
+async def test_an_end_in_one_breath_with_the_acceptance(
+    hass: HomeAssistant, authority: Authority, server_tls: ssl.SSLContext
+) -> None:
+    goodbyes = [bytes([DISCONNECT, 0]), b""]
+
+    def talk(connection: socket.socket) -> None:
+        with server_tls.wrap_socket(connection, server_side=True) as secure:
+            secure.recv(1000)
+            # One TLS record: the client reads both at once.
+            secure.sendall(ACCEPTED_V5 + goodbyes.pop(0))
+            while secure.recv(1000):
+                pass
+
+    with listening(talk) as port:
+        with pytest.raises(LinkError, match="lost"):
+            await connects(hass, port, ca=authority.pem)
+        await connects(hass, port, ca=authority.pem)
+
+
+async def test_a_broker_that_waits_for_the_rest_of_mqtt_5(
+    hass: HomeAssistant,
+    authority: Authority,
+    server_tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connect, "SILENCE_S", 0.0)
+    monkeypatch.setattr(connect, "FAREWELL_S", 0.1)
+    levels: list[int] = []
+
+    def talk(connection: socket.socket) -> None:
+        with server_tls.wrap_socket(connection, server_side=True) as secure:
+            said = secure.recv(1000)
+            # A CONNECT of less than 128 bytes: type, length, "MQTT" with its length, level, flags.
+            level, flags = said[8], said[9]
+            levels.append(level)
+            if level == V311:
+                secure.sendall(ACCEPTED_V311)
+            elif not flags & 0x80:  # no user name
+                secure.sendall(refused_v311(1))
+            while secure.recv(1000):
+                pass
+
+    with listening(talk) as port:
+        await connects(hass, port, ca=authority.pem)
+        assert levels == [V5, V5, V311]
+        await connects(hass, port, ca=authority.pem)
+        assert levels == [V5, V5, V311, V311]

@@ -52,7 +52,7 @@ class BrokerLink(ClientLink):
         self._refused: set[str] = set()
         self._settled = asyncio.Event()
         self._try_now = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None]
 
     @property
     def failure(self) -> LinkError | None:
@@ -79,7 +79,7 @@ class BrokerLink(ClientLink):
     # --- For the pool -----------------------------------------------------------------------
 
     def async_start(self) -> None:
-        """Begin to connect."""
+        """Begin to connect, once."""
         # As a background task it ends, with a clean disconnect, when Home Assistant stops.
         self._task = self._hass.async_create_background_task(
             self._keep_connected(), f"hy_heating link to {self.settings.address}"
@@ -94,9 +94,8 @@ class BrokerLink(ClientLink):
 
     async def async_close(self) -> None:
         """Disconnect and leave nothing behind."""
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     # --- The connection's life --------------------------------------------------------------
 
@@ -105,7 +104,12 @@ class BrokerLink(ClientLink):
         try:
             while True:
                 self._try_now.clear()
-                err, stood_s = await self._live()
+                try:
+                    err, stood_s = await self._live()
+                except Exception:
+                    # Nobody waits for this task: without this the link would be dead for good.
+                    _LOGGER.exception("Failed at keeping connected to %s", self.settings.address)
+                    err, stood_s = LinkError("an unexpected failure, see the log"), 0.0
                 self._went(err)
                 if stood_s >= STABLE_S:
                     delay_s = MIN_DELAY_S
@@ -118,7 +122,7 @@ class BrokerLink(ClientLink):
     async def _pause(self, delay_s: float) -> None:
         """Sleep, with jitter so that not everybody comes at once after a broker's restart."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(random.uniform(MIN_DELAY_S, delay_s)):  # noqa: S311 - no secret
+            async with asyncio.timeout(delay_s * random.uniform(0.75, 1.25)):  # noqa: S311 - no secret
                 await self._try_now.wait()
 
     async def _live(self) -> tuple[LinkError, float]:

@@ -72,6 +72,30 @@ def _properties(packet_type: int, **values: int) -> Properties:
     return properties
 
 
+def _failure(cause: Exception) -> LinkError:
+    """Return what it means that a connection could not be opened."""
+    match cause:
+        case ssl.SSLCertVerificationError():
+            return LinkTlsError(f"certificate: {cause.verify_message}")
+        case ssl.SSLError():
+            return LinkTlsError(f"TLS: {getattr(cause, 'reason', None) or cause.strerror}")
+        case TimeoutError():
+            return LinkTimeoutError("the broker did not answer in time")
+        case aiomqtt.MqttCodeError(rc=ReasonCode() as code):
+            return _refusal(code)
+        case aiomqtt.MqttError():
+            return NoAnswerError("the broker ended the connection instead of answering")
+        case _:
+            return LinkError(str(cause))
+
+
+def _refusal(code: ReasonCode) -> LinkError:
+    text = f"the broker refused the connection: {code}"
+    if code.value == UNSUPPORTED_VERSION:
+        return VersionRefusedError(text)
+    return LinkAuthError(text) if code.value in AUTH_CODES else LinkError(text)
+
+
 class MqttClient(aiomqtt.Client):
     """One connection to a broker, from `open` to `close`; it is never used twice.
 
@@ -129,7 +153,7 @@ class MqttClient(aiomqtt.Client):
             await self.__aenter__()
         except Exception as err:
             self.abort()
-            raise self._why_not_opened(err) from err
+            raise _failure(self._cause or err) from err
         except BaseException:
             self.abort()
             raise
@@ -158,8 +182,9 @@ class MqttClient(aiomqtt.Client):
         if not self._disconnected.done():
             self._disconnected.set_result(None)
         # While the thread connects, the socket is its own; it is closed when that returns.
-        if self.asked.is_set():
-            # Not at once: aiomqtt may have scheduled a writer for this socket.
+        if self.asked.is_set() and (sock := self._client.socket()):
+            self._loop.remove_writer(sock)
+            # Not at once: aiomqtt may have scheduled another writer.
             self._loop.call_soon(self._close_socket)
 
     def end_sending(self) -> None:
@@ -204,25 +229,6 @@ class MqttClient(aiomqtt.Client):
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttError("no answer to CONNECT"))
             self._connected.exception()
-
-    def _why_not_opened(self, err: Exception) -> LinkError:
-        match self._cause:
-            case ssl.SSLCertVerificationError() as cause:
-                return LinkTlsError(f"certificate: {cause.verify_message}")
-            case ssl.SSLError() as cause:
-                return LinkTlsError(f"TLS: {getattr(cause, 'reason', None) or cause.strerror}")
-            case TimeoutError():
-                return LinkTimeoutError("the broker did not answer in time")
-            case Exception() as cause:
-                return LinkError(str(cause))
-            case None:
-                pass
-        if not isinstance(err, aiomqtt.MqttCodeError) or not isinstance(err.rc, ReasonCode):
-            return NoAnswerError("the broker ended the connection instead of answering")
-        text = f"the broker refused the connection: {err.rc}"
-        if err.rc.value == UNSUPPORTED_VERSION:
-            return VersionRefusedError(text)
-        return LinkAuthError(text) if err.rc.value in AUTH_CODES else LinkError(text)
 
     @override
     def _client_connect(self) -> None:
@@ -320,32 +326,32 @@ class MqttClient(aiomqtt.Client):
         if self.version is aiomqtt.ProtocolVersion.V5:
             properties = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
         publishing = self.publish(topic, payload, properties=properties, timeout=math.inf)
-        try:
-            await self._answer(publishing, is_answer=False)
-        except LinkTimeoutError:
-            # It waits in paho's queue, and must not go out later.
-            self.abort()
-            raise
+        # Where it is stuck, it waits in paho's queue, and must not go out later.
+        await self._answer(publishing, is_answer=False, hang_up=True)
 
-    async def _answer[T](self, asking: Coroutine[Any, Any, T], *, is_answer: bool = True) -> T:
-        """Wait for an answer, the end of the connection, or no longer than is sensible."""
+    async def _answer[T](
+        self, asking: Coroutine[Any, Any, T], *, is_answer: bool = True, hang_up: bool = False
+    ) -> T:
+        """Wait for an answer or the end of the connection, but not for too long."""
         task = self._loop.create_task(asking)
         either: list[asyncio.Future[Any]] = [task, self._disconnected]
         try:
-            await asyncio.wait(
+            done, _ = await asyncio.wait(
                 either, timeout=ANSWER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
             )
+            if not done and hang_up:
+                self.abort()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        if not task.cancelled():
-            try:
-                result = task.result()
-            except aiomqtt.MqttError as err:
-                raise LinkError(str(err)) from err
-            if is_answer:
-                self._heard()
-            return result
-        if self.ended:
+        if not done:
+            raise LinkTimeoutError("the broker did not answer in time")
+        if task.cancelled():
             raise self.loss
-        raise LinkTimeoutError("the broker did not answer in time")
+        try:
+            result = task.result()
+        except (aiomqtt.MqttError, ValueError) as err:  # ValueError: not a topic
+            raise LinkError(str(err)) from err
+        if is_answer:
+            self._heard()
+        return result

@@ -7,9 +7,9 @@ import ssl
 from typing import override
 
 from aiomqtt import ProtocolVersion
-import certifi
 from homeassistant.core import HomeAssistant
 from homeassistant.util.hass_dict import HassKey
+from homeassistant.util.ssl import create_client_context
 
 from ..const import DOMAIN
 from ..hyheat.errors import LinkError, LinkTimeoutError, LinkTlsError
@@ -142,15 +142,16 @@ class _Socket(ssl.SSLSocket):
 def _tls_context(settings: BrokerSettings) -> ssl.SSLContext:
     """Return a TLS context, in an executor: it reads files. Raises LinkTlsError."""
     try:
-        context = ssl.create_default_context(cadata=settings.ca_certificate)
+        if settings.ca_certificate is None:
+            # The authorities that Home Assistant brings, and those of the system.
+            context = create_client_context()
+            context.load_default_certs()
+        else:
+            context = ssl.create_default_context(cadata=settings.ca_certificate)
+            # Certificates made at home often lack what the newer rules ask for beyond trust.
+            context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
     except ssl.SSLError as err:
         raise LinkTlsError(f"not a usable certificate: {err.strerror}") from err
-    if settings.ca_certificate is None:
-        # Where the system has none, Home Assistant's own.
-        context.load_verify_locations(cafile=certifi.where())
-    else:
-        # Certificates made at home often lack what the newer rules ask for beyond trust.
-        context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
     if not settings.tls_verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
