@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 
-from demo_flow import find_missing, register_missing
+from demo_flow import find_missing, register_missing, remove_rooms
 from demo_site import BUILDINGS, HOST, Memory, count_meters, embedded_broker, make_simulator
 from demo_terminal import Terminal
 from hass_api import DOMAIN, ApiError, HassApi
@@ -203,6 +203,7 @@ async def _start_hass(hass: HassProcess, api: HassApi, terminal: Terminal) -> No
         await hass.start()
         if first:
             await api.onboard("Demo", USERNAME, PASSWORD)
+            await remove_rooms(api)
         else:
             await _log_in(api)
         await api.wait_running()

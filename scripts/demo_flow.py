@@ -8,6 +8,7 @@ from typing import Any
 from demo_site import BUILDINGS, CAPTURED_METERS, Building
 from hass_api import ApiError, HassApi, wait_for
 
+_AREA_ICON = "mdi:office-building"
 _READ_S = 3.0
 _TRIES = 3  # listening windows; a window closes soon after the last new gateway was heard
 
@@ -21,6 +22,12 @@ async def find_missing(api: HassApi) -> list[Building]:
         for building in BUILDINGS
         if building.name not in titles and building.gateway_id not in gateway_ids
     ]
+
+
+async def remove_rooms(api: HassApi) -> None:
+    """Remove the areas that a new Home Assistant begins with, the rooms of a home."""
+    for area in await api.command("config/area_registry/list"):
+        await api.command("config/area_registry/delete", area_id=area["area_id"])
 
 
 async def register_missing(
@@ -67,17 +74,14 @@ def _all_loaded(entries: list[dict[str, Any]]) -> bool:
 
 
 async def _areas(api: HassApi) -> dict[str, str]:
-    """Return the area ids of the buildings by name; the rooms of a home make way for them."""
-    names = {building.area for building in BUILDINGS}
-    areas = {}
-    for area in await api.command("config/area_registry/list"):
-        if area["name"] in names:
-            areas[area["name"]] = area["area_id"]
-        else:
-            await api.command("config/area_registry/delete", area_id=area["area_id"])
+    """Return the area ids of the buildings by name, made where there were none."""
+    listed = await api.command("config/area_registry/list")
+    areas = {area["name"]: area["area_id"] for area in listed}
     for building in BUILDINGS:
         if building.area not in areas:
-            area = await api.command("config/area_registry/create", name=building.area)
+            area = await api.command(
+                "config/area_registry/create", name=building.area, icon=_AREA_ICON
+            )
             areas[building.area] = area["area_id"]
     return areas
 

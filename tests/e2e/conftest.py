@@ -1,0 +1,81 @@
+"""Fixtures of the end-to-end tests: real processes, real sockets, one event loop per module.
+
+The plugin's fixtures that guard an in-process Home Assistant are replaced here: they would see
+the clients and servers that a module shares as left behind by a test.
+"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import pytest_socket
+
+from .house import House
+from .mosquitto import Mosquitto
+
+ARTIFACTS = Path(__file__).parents[2] / "test-results" / "e2e"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sockets_for_module() -> None:
+    """Allow sockets, which the plugin forbids before every test, to the module's fixtures."""
+    pytest_socket.enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def sockets() -> None:
+    """Allow them to the test itself."""
+    pytest_socket.enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def verify_cleanup() -> None:
+    """Do not search for tasks: each module closes what it opens."""
+
+
+@pytest.fixture(autouse=True)
+def configure_event_loop() -> None:
+    """Leave the event loop alone."""
+
+
+@pytest.fixture(autouse=True)
+def enable_event_loop_debug() -> None:
+    """Leave the event loop alone: it is busy with a browser."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """Return a folder for the module's processes."""
+    return tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def broker(folder: Path) -> AsyncIterator[Mosquitto]:
+    """Run a broker that asks for user name and password."""
+    mosquitto = Mosquitto(folder / "mosquitto")
+    await mosquitto.start()
+    yield mosquitto
+    await mosquitto.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(
+    folder: Path, broker: Mosquitto, request: pytest.FixtureRequest
+) -> AsyncIterator[House]:
+    """Run an onboarded Home Assistant without entries.
+
+    Afterwards its log must have no complaint but those that the module's EXPECTED_IN_LOG
+    (regular expressions) says it caused on purpose.
+    """
+    house = House(folder / "homeassistant", broker)
+    try:
+        await house.start()
+        yield house
+    finally:
+        await house.stop()
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        name = request.module.__name__.rpartition(".")[2]
+        (ARTIFACTS / f"{name}.log").write_text(house.log, encoding="utf-8")
+    expected: tuple[str, ...] = getattr(request.module, "EXPECTED_IN_LOG", ())
+    assert [record.text for record in house.complaints(expected)] == []

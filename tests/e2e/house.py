@@ -1,0 +1,138 @@
+"""A Home Assistant under test, and the questions that the tests ask it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hass_api import HassApi, wait_for
+from hass_log import LogRecord, complaints
+from hass_process import HassProcess
+from processes import free_port
+
+from .mosquitto import PASSWORD, USERNAME, Mosquitto
+
+USER = "demo"
+USER_PASSWORD = "demo"
+
+
+class House:
+    """A Home Assistant process, a client of it, and the broker that it is to use."""
+
+    api: HassApi
+
+    def __init__(self, folder: Path, broker: Mosquitto) -> None:
+        """Prepare it."""
+        self.broker = broker
+        self.hass = HassProcess(folder, free_port(), "Test")
+        self.log = ""
+        self._ids: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Start it, onboarded, and wait until it is running."""
+        self.api = HassApi(self.hass.url)
+        first = not self.hass.onboarded
+        await self.hass.start()
+        if first:
+            await self.api.onboard("Demo", USER, USER_PASSWORD)
+        else:
+            await self.api.log_in(USER, USER_PASSWORD)
+        await self.api.wait_running()
+
+    async def stop(self) -> None:
+        """End it in an orderly way and keep its log."""
+        if hasattr(self, "api"):
+            await self.api.close()
+        await self.hass.stop()
+        self.log += self.hass.log
+
+    async def kill(self) -> None:
+        """End it as a power failure would."""
+        await self.api.close()
+        self.hass.kill()
+        self.log += self.hass.log
+
+    def complaints(self, expected: tuple[str, ...]) -> list[LogRecord]:
+        """Return what the logs of all runs complain about, but what was expected."""
+        return complaints(self.log, expected)
+
+    # --- The flow --------------------------------------------------------------------------
+
+    def broker_form(self, **changes: Any) -> dict[str, Any]:
+        """Return the answers to the form that asks for the broker."""
+        return {
+            "host": "127.0.0.1",
+            "port": self.broker.port,
+            "username": USERNAME,
+            "password": PASSWORD,
+            "encryption": "none",
+            "advanced": {"prefix": "hy/gw"},
+        } | changes
+
+    async def add_gateway(self, gateway_id: str, name: str) -> str:
+        """Add a gateway by its id, whether it answers or not; return the entry's id."""
+        api = self.api
+        step = await api.start_flow()
+        if step["step_id"] == "user":
+            known = step["data_schema"][0]["default"]
+            step = await api.answer_flow(step, {"broker": known})
+        else:
+            step = await api.answer_flow(step, self.broker_form())
+        step = await api.answer_flow(step, {"next_step_id": "gateway_id"})
+        step = await api.wait_flow(await api.answer_flow(step, {"gateway_id": gateway_id}))
+        if step["step_id"] == "silent":
+            step = await api.answer_flow(step, {"next_step_id": "building"})
+        step = await api.answer_flow(step, {"name": name})
+        assert step["type"] == "create_entry", step
+        return str(step["result"]["entry_id"])
+
+    # --- States ----------------------------------------------------------------------------
+
+    async def entity_id(self, unique_id: str) -> str:
+        """Return the entity id of a registered entity."""
+        if unique_id not in self._ids:
+            registered = await self.api.entities()
+            self._ids = {entity["unique_id"]: entity["entity_id"] for entity in registered}
+        return self._ids[unique_id]
+
+    async def state(self, unique_id: str) -> dict[str, Any] | None:
+        """Return the state of an entity, None where there is none (yet)."""
+        try:
+            entity_id = await self.entity_id(unique_id)
+        except KeyError:
+            return None
+        return (await self.api.states()).get(entity_id)
+
+    async def wait_state(
+        self,
+        unique_id: str,
+        is_right: Callable[[dict[str, Any]], bool],
+        timeout_s: float = 20.0,
+    ) -> dict[str, Any]:
+        """Return the state of an entity once it is right; raises TimeoutError."""
+
+        async def fetch() -> dict[str, Any] | None:
+            return await self.state(unique_id)
+
+        state = await wait_for(fetch, lambda got: got is not None and is_right(got), timeout_s)
+        assert state is not None
+        return state
+
+    async def enable_all_entities(self) -> None:
+        """Enable what is disabled by default, and have it set up."""
+        disabled = [each for each in await self.api.entities() if each["disabled_by"]]
+        for entity in disabled:
+            await self.api.command(
+                "config/entity_registry/update",
+                entity_id=entity["entity_id"],
+                disabled_by=None,
+            )
+        for entry_id in {entity["config_entry_id"] for entity in disabled}:
+            await self.api.reload_entry(entry_id)
+
+
+def position(percent: int) -> Callable[[dict[str, Any]], bool]:
+    """Return whether a valve's state shows a position and that it stands still."""
+    word = "open" if percent else "closed"
+    return lambda state: (
+        state["state"] == word and state["attributes"].get("current_position") == percent
+    )

@@ -1,0 +1,99 @@
+"""Debian's broker as a process of ours: user name and password on, everything logged."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+import getpass
+import os
+from pathlib import Path
+import shutil
+import subprocess
+
+from aiomqtt import Client
+from processes import LeashedProcess, free_port, port_answers
+
+USERNAME = "heat"
+PASSWORD = "right horse"
+
+_CONFIGURATION = """\
+listener {port} 127.0.0.1
+allow_anonymous false
+password_file {folder}/passwords
+persistence true
+persistence_location {folder}/
+sys_interval 1
+log_dest stdout
+log_type all
+user {user}
+"""
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))  # where Debian keeps it
+
+
+class Mosquitto:
+    """A broker on a free port of the loopback interface, which can be stopped and started."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare its folder."""
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.port = free_port()
+        self._process: LeashedProcess | None = None
+        configuration = _CONFIGURATION.format(port=self.port, folder=folder, user=getpass.getuser())
+        (folder / "mosquitto.conf").write_text(configuration, encoding="utf-8")
+        subprocess.run(
+            ["mosquitto_passwd", "-b", "-c", folder / "passwords", USERNAME, PASSWORD],
+            check=True,
+            capture_output=True,
+        )
+
+    @property
+    def log(self) -> str:
+        """All that it ever said."""
+        return (self.folder / "output.log").read_text(encoding="utf-8", errors="replace")
+
+    async def start(self) -> None:
+        """Start it and wait until it listens."""
+        program = shutil.which("mosquitto", path=_PATH)
+        assert program, "mosquitto is not installed; scripts/e2e does that"
+        self._process = LeashedProcess(
+            [program, "-c", self.folder / "mosquitto.conf"],
+            folder=self.folder,
+            output=self.folder / "output.log",
+            environment=os.environ,
+        )
+        async with asyncio.timeout(10):
+            while not await port_answers(self.port):
+                assert self._process.ended is None, self.log
+                await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """End it in an orderly way: it keeps the persistent sessions."""
+        if self._process:
+            await self._process.stop()
+            self._process = None
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Client]:
+        """Connect as somebody who may publish and hear everything."""
+        async with Client("127.0.0.1", self.port, username=USERNAME, password=PASSWORD) as client:
+            yield client
+
+    async def publish(self, topic: str, payload: str | bytes, *, qos: int = 1) -> None:
+        """Publish one message."""
+        async with self.client() as client:
+            await client.publish(topic, payload, qos=qos)
+
+    async def count(self, what: str) -> int:
+        """Return a figure of the broker itself, at most a second old, ourselves included.
+
+        `what` is the end of a topic below $SYS/broker, such as clients/total.
+        """
+        async with self.client() as client, asyncio.timeout(5):
+            # The first is what was kept, so from before; the broker tells only what changed,
+            # so wait for the interval of one second and take the last.
+            await asyncio.sleep(2.2)
+            await client.subscribe(f"$SYS/broker/{what}")
+            async for message in client.messages:
+                assert isinstance(message.payload, bytes)
+                return int(message.payload)
+        raise AssertionError("unreachable")

@@ -1,0 +1,81 @@
+"""Both valves move when told, in the simulated device and in Home Assistant."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from hass_api import wait_for
+import pytest
+import pytest_asyncio
+
+from simulator.mqtt import Broker, Simulator
+from simulator.scenario import captured
+
+from .house import House, position
+from .mosquitto import PASSWORD, USERNAME, Mosquitto
+from .vectors import CABINET, GATEWAY, VALVE
+
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
+
+PROOF_TIMEOUT_S = 60.0
+"""The first direct read follows 8 s after the reply, the next one after 24 s."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def simulator(house: House, broker: Mosquitto) -> AsyncIterator[Simulator]:
+    """Run the registered captured gateway, with valves that take 4 s from end to end."""
+    scenario = captured().with_plans(cabinet_travel_s=4.0, valve_travel_s=4.0)
+    access = Broker(port=broker.port, username=USERNAME, password=PASSWORD)
+    async with Simulator(scenario, access) as simulator:
+        await simulator.wait_connected()
+        await house.add_gateway(GATEWAY, "Captured")
+    async with Simulator(scenario, access) as simulator:  # powered up anew: it reports at once
+        for meter in (CABINET, VALVE):
+            await house.wait_state(f"{GATEWAY}_{meter}_valve", position(100))
+        yield simulator
+
+
+@pytest.mark.parametrize("percent", [0, 50, 100])
+async def test_both_valves_by_set_valve_position(
+    house: House, simulator: Simulator, percent: int
+) -> None:
+    async def move(meter: str) -> None:
+        unique_id = f"{GATEWAY}_{meter}_valve"
+        entity_id = await house.entity_id(unique_id)
+        await house.api.act("valve.set_valve_position", entity_id, position=percent)
+        # The action returns with the device's confirmation, when the valve is on its way.
+        await house.wait_state(unique_id, position(percent), PROOF_TIMEOUT_S)
+        assert simulator.opening_pct(GATEWAY, meter) == percent
+
+    await asyncio.gather(move(CABINET), move(VALVE))
+
+
+async def test_open_close_and_what_is_shown_on_the_way(house: House, simulator: Simulator) -> None:
+    unique_id = f"{GATEWAY}_{VALVE}_valve"
+    entity_id = await house.entity_id(unique_id)
+    await house.wait_state(unique_id, position(100))
+
+    await house.api.act("valve.close_valve", entity_id)
+    moving = await house.state(unique_id)
+    assert moving
+    assert moving["state"] == "closing"
+    assert moving["attributes"]["current_position"] == 100  # what it reported, not the wish
+    await house.wait_state(unique_id, position(0), PROOF_TIMEOUT_S)
+    assert simulator.opening_pct(GATEWAY, VALVE) == 0
+
+    await house.api.act("valve.open_valve", entity_id)
+    await house.wait_state(unique_id, lambda state: state["state"] == "opening")
+    await house.wait_state(unique_id, position(100), PROOF_TIMEOUT_S)
+    assert simulator.opening_pct(GATEWAY, VALVE) == 100
+
+
+async def test_a_valve_moved_by_hand_is_seen_with_the_next_report(
+    house: House, simulator: Simulator
+) -> None:
+    simulator.move(GATEWAY, VALVE, 30)
+
+    async def opening() -> float:
+        return simulator.opening_pct(GATEWAY, VALVE)
+
+    await wait_for(opening, lambda percent: percent == 30)
+    await house.api.act("button.press", await house.entity_id(f"{GATEWAY}_read_valves"))
+    await house.wait_state(f"{GATEWAY}_{VALVE}_valve", position(30))
