@@ -1,6 +1,7 @@
 """The command line of explain, as scripts/decode starts it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 import io
 import json
 import os
@@ -8,6 +9,7 @@ from pathlib import Path
 import pty
 import subprocess
 import sys
+import threading
 from typing import Any, override
 
 import pytest
@@ -278,15 +280,24 @@ class TestTerminal:
     def colored(self, *arguments: str) -> str:
         """Return what the command prints on a terminal."""
         leader, follower = pty.openpty()
+        printed = bytearray()
+
+        def read() -> None:
+            with suppress(OSError):  # what a terminal says when nobody writes to it any more
+                while part := os.read(leader, 4096):
+                    printed.extend(part)
+
+        reader = threading.Thread(target=read)
+        reader.start()
         with (
             os.fdopen(follower, "w", encoding="utf-8") as terminal,
-            pytest.MonkeyPatch.context() as m,
+            pytest.MonkeyPatch.context() as patch,
         ):
-            m.setattr(sys, "stdout", terminal)
+            patch.setattr(sys, "stdout", terminal)
             main(arguments)
-            printed = os.read(leader, 65536).decode()
+        reader.join()
         os.close(leader)
-        return printed.replace("\r\n", "\n")
+        return printed.decode().replace("\r\n", "\n")
 
     def test_colors(self) -> None:
         printed = self.colored(DAMAGED)

@@ -9,25 +9,9 @@ from dataclasses import dataclass, fields, replace
 from itertools import chain, repeat
 from typing import ClassVar
 
+from . import envelope
 from .devices import DEVICES, describe, interpret, plain
-from .envelope import (
-    MAX_PAYLOAD_SIZE,
-    Message,
-    MeterId,
-    MonthDay,
-    MsgId,
-    ReadNow,
-    ReadNowAck,
-    Report,
-    SettingsQuery,
-    SettingsReply,
-    StatusQuery,
-    StatusReply,
-    TransparentAck,
-    TransparentCommand,
-    TransparentReply,
-    decode,
-)
+from .envelope import MAX_PAYLOAD_SIZE, Message, MeterId, MonthDay, MsgId, decode
 from .errors import EnvelopeError, FrameError, FrameErrorKind, RefusalReason
 from .fields import Field, Grade
 from .frame import (
@@ -57,16 +41,16 @@ _HEADER_NAMES = ["start", "device type", *_ADDRESS_NAMES, "control", "length"]
 _DATA_NAMES = ["DI0", "DI1", "SER"]
 
 _KINDS: Mapping[type[Message], tuple[MsgId, str]] = {
-    StatusQuery: (MsgId.STATUS, "status query"),
-    StatusReply: (MsgId.STATUS, "status reply"),
-    SettingsQuery: (MsgId.SETTINGS, "settings query"),
-    SettingsReply: (MsgId.SETTINGS, "settings reply"),
-    ReadNow: (MsgId.READ_NOW, "read now"),
-    ReadNowAck: (MsgId.READ_NOW, "acknowledgement of read now"),
-    Report: (MsgId.REPORT, "report"),
-    TransparentCommand: (MsgId.TRANSPARENT, "transparent command"),
-    TransparentAck: (MsgId.TRANSPARENT, "acknowledgement of a transparent command"),
-    TransparentReply: (MsgId.TRANSPARENT, "transparent reply"),
+    envelope.StatusQuery: (MsgId.STATUS, "status query"),
+    envelope.StatusReply: (MsgId.STATUS, "status reply"),
+    envelope.SettingsQuery: (MsgId.SETTINGS, "settings query"),
+    envelope.SettingsReply: (MsgId.SETTINGS, "settings reply"),
+    envelope.ReadNow: (MsgId.READ_NOW, "read now"),
+    envelope.ReadNowAck: (MsgId.READ_NOW, "acknowledgement of read now"),
+    envelope.Report: (MsgId.REPORT, "report"),
+    envelope.TransparentCommand: (MsgId.TRANSPARENT, "transparent command"),
+    envelope.TransparentAck: (MsgId.TRANSPARENT, "acknowledgement of a transparent command"),
+    envelope.TransparentReply: (MsgId.TRANSPARENT, "transparent reply"),
 }
 _NOT_OWN_FIELDS = {"gateway_id", "frame", "frames"}
 
@@ -227,9 +211,9 @@ def _explain_message(text: str) -> ExplainedMessage | Refusal:
 
 def _frames_of(message: Message) -> tuple[str, ...]:
     match message:
-        case Report() | TransparentReply():
+        case envelope.Report() | envelope.TransparentReply():
             return message.frames
-        case TransparentCommand():
+        case envelope.TransparentCommand():
             return (message.frame,)
         case _:
             return ()
@@ -314,7 +298,7 @@ def _explain_one(
 
 def _expected_protocol(frame: Frame, message: Message | None) -> str | None:
     """Return the protocol that a report names; the frame must be of the meter that it names."""
-    if not isinstance(message, Report):
+    if not isinstance(message, envelope.Report):
         return None
     number = message.meter_id.number
     if frame.meter_number != number:
