@@ -94,6 +94,9 @@ class AmqttBroker:
     async def stop(self) -> None:
         """End every connection, and listen no longer."""
         if self._broker:
+            # First no new connections: amqtt forgets those that come while it shuts down.
+            for server in self._broker._servers.values():
+                server.instance.close()
             await self._broker.shutdown()
             self._broker = None
 
