@@ -65,7 +65,9 @@ class Bus:
         self._agenda = agenda
         self._answer = answer
         self._done = done
-        self._waiting: dict[Origin, deque[Exchange]] = {origin: deque() for origin in Origin}
+        self._waiting: dict[Origin, deque[Exchange]] = {
+            origin: deque() for origin in sorted(Origin)
+        }
         self._reads_waiting: set[tuple[Origin, str]] = set()
         self._busy = False
 

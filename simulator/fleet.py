@@ -22,6 +22,7 @@ class Fleet:
         """Power up every gateway; raises ScenarioError for a fault of a meter that is not there."""
         self.gateways: dict[str, VirtualGateway] = {}
         self._heap: list[tuple[float, str]] = []
+        self._in_heap: set[tuple[float, str]] = set()
         for index, plan in enumerate(scenario.gateways):
             gateway = Site(scenario, plan, scenario.block_of(index), now).gateway()
             gateway.listener = listener
@@ -54,9 +55,10 @@ class Fleet:
         """Live up to a time; return time, gateway id and payload of what was sent, in order."""
         sent: list[tuple[float, str, bytes]] = []
         while self._heap and self._heap[0][0] <= now:
-            _, gateway_id = heapq.heappop(self._heap)
-            gateway = self.gateways[gateway_id]
-            sent += ((at, gateway_id, payload) for at, payload in gateway.due(now))
+            looked_at = heapq.heappop(self._heap)
+            self._in_heap.discard(looked_at)
+            gateway = self.gateways[looked_at[1]]
+            sent += ((at, gateway.gateway_id, payload) for at, payload in gateway.due(now))
             self._note(gateway)
         sent.sort(key=lambda item: item[0])
         return sent
@@ -69,6 +71,10 @@ class Fleet:
                     raise ScenarioError(f"a fault names meter {fault.meter}, which is not there")
 
     def _note(self, gateway: VirtualGateway) -> None:
-        # An entry of an earlier plan may stay behind: it costs one look and does no harm.
-        if (at := gateway.next_due) is not None:
-            heapq.heappush(self._heap, (at, gateway.gateway_id))
+        """Plan when a gateway is looked at next; what is in the heap already stays there."""
+        if (at := gateway.next_due) is None:
+            return
+        look = (at, gateway.gateway_id)
+        if look not in self._in_heap:
+            self._in_heap.add(look)
+            heapq.heappush(self._heap, look)

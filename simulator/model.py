@@ -166,7 +166,6 @@ class HeatingLoop:
         self.advance(now)
         valve.move(target_pct, now)
         self._moving_until = max(self._moving_until, valve.arrives_at)
-        self._demand = None
         self._next_step(now)
 
     def advance(self, now: float) -> None:

@@ -133,6 +133,15 @@ def test_flow_follows_the_openings() -> None:
     assert loop.reading(start + 60 + 120).flow_l_h == 0
 
 
+def test_flow_is_final_when_the_valve_has_arrived() -> None:
+    start = local("2026-01-15T00:00")
+    loop = make_loop(start, opening_pct=100.0)
+    loop.move(loop.valve, 95.0, start)  # 5 % of 120 s: 6 s
+    # By the model's characteristic 5000 × 0.95 ** 1.5 = 4629.66.
+    assert loop.reading(start + 5.9).flow_l_h > 4630
+    assert loop.reading(start + 6.1).flow_l_h == 4630
+
+
 def test_water_at_rest_gives_no_heat_and_cools_down_to_the_rooms() -> None:
     start = local("2026-01-15T00:00")
     loop = make_loop(start)

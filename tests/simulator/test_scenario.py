@@ -143,3 +143,12 @@ def test_a_scenario_that_makes_no_sense_is_refused_with_its_place(data: object, 
 def test_a_file_that_is_no_json_is_refused() -> None:
     with pytest.raises(ScenarioError, match="not JSON"):
         from_json("{")
+
+
+def test_the_plan_of_a_fleet_does_not_grow_with_what_it_receives() -> None:
+    bench = Bench(fleet(3))
+    for _ in range(200):
+        bench.ask(1)
+        assert len(bench.run(1)) >= 1
+    # One entry for each gateway; one more where a message moved a gateway's next time forward.
+    assert len(bench.fleet._heap) <= 6
