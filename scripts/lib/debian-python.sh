@@ -94,7 +94,7 @@ debian_mirrors() {
 # private_apt COMMAND...: apt-get with a state of its own in $work/apt.
 private_apt() {
   local state=$work/apt
-  logged apt-get \
+  logged env LC_ALL=C apt-get \
     -o Dir::Etc::sourcelist="$state/sources.list" -o Dir::Etc::sourceparts=/dev/null \
     -o Dir::Etc::preferences=/dev/null -o Dir::Etc::preferencesparts=/dev/null \
     -o Dir::State="$state/state" -o Dir::State::lists="$state/state/lists" \
@@ -132,9 +132,13 @@ debian_fetch() {
     set -- "$1" "$2" /usr/share/keyrings/debian-archive-keyring.gpg
   [ -z "$3" ] || options="$options signed-by=$3"
   echo "deb [$options] $1 $DEBIAN_RELEASE main" >"$work/apt/sources.list"
+  if ! private_apt --error-on=any update; then
+    grep -q 'is expired' "$log" || return 1
+    say "the mirror has stood still for a while: taking its signed packages all the same"
+    private_apt --error-on=any -o Acquire::Check-Valid-Until=false update || return 1
+  fi
   # shellcheck disable=SC2086
-  private_apt --error-on=any update &&
-    private_apt install -y --download-only --no-install-recommends $DEBIAN_PACKAGES
+  private_apt install -y --download-only --no-install-recommends $DEBIAN_PACKAGES
 }
 
 newest_keyring() {
