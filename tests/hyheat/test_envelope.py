@@ -322,9 +322,9 @@ class TestNesting:
         ],
     )
     def test_what_never_ends_costs_little(self, raw: bytes) -> None:
-        started = time.monotonic()
+        started = time.process_time()
         assert refused(raw).reason is RefusalReason.JSON
-        assert time.monotonic() - started < 1.0
+        assert time.process_time() - started < 1.0
 
 
 class TestRefusedShapes:
@@ -492,6 +492,15 @@ class TestTolerated:
         decoded = decode_from_gateway(payload(2, {"stat": 2, "heating_start": text}))
         assert isinstance(decoded, SettingsReply)
         assert decoded.season_start == day
+
+    def test_the_last_day_of_every_month(self) -> None:
+        lasts = zip(range(1, 13), (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), strict=True)
+        for month, last in lasts:
+            for day, expected in ((last, MonthDay(month, last)), (last + 1, None)):
+                data = {"stat": 2, "heating_end": f"20XX-{month:02d}-{day:02d}"}
+                decoded = decode_from_gateway(payload(2, data))
+                assert isinstance(decoded, SettingsReply)
+                assert decoded.season_end == expected
 
     def test_unknown_keys(self) -> None:
         raw = payload(18, {"stat": 2, "new": {"a": [1]}}, new=7)
