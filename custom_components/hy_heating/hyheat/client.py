@@ -33,7 +33,6 @@ from .model import MeterAddress, MeterReading, UnknownReading
 from .session import (
     Action,
     Content,
-    Ended,
     ReadMeter,
     Replied,
     Request,
@@ -295,10 +294,10 @@ class GatewayClient:
                     task.add_done_callback(self._sending.discard)
                 case Replied(ticket=ticket):
                     _resolve(self._replies.pop(ticket), Result())
-                case Ended(ticket=ticket, result=result):
-                    if replied := self._replies.pop(ticket, None):
-                        _resolve(replied, result)
-                    _resolve(self._waiting.pop(ticket), result)
+                case _:  # Ended
+                    if replied := self._replies.pop(action.ticket, None):
+                        _resolve(replied, action.result)
+                    _resolve(self._waiting.pop(action.ticket), action.result)
         self._plan()
         if self.session.gateway_silent != self._silent:
             self._silent = self.session.gateway_silent

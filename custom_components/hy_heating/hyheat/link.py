@@ -33,7 +33,8 @@ class Link(Protocol):
         """Publish with QoS 0, not retained, expiring at the broker where it can do that.
 
         With `fresh`, only if the broker has answered within the last seconds, which is asked
-        first where needed. Raises LinkError where it cannot be sent now.
+        first where needed. Raises LinkError where it cannot be sent now. What failed, or was
+        cancelled on its way, is never sent later.
         """
 
     def add_status_listener(self, listener: StatusListener) -> Callable[[], None]:

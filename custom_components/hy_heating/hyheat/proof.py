@@ -139,14 +139,20 @@ class Proofs:
         ]
         return ReadBack(request, alike, now, max_tries)
 
+    def pending(self, read_back: ReadBack) -> list[Proof]:
+        """Return the proofs that still wait for a read-back."""
+        return [
+            proof
+            for proof in read_back.proofs
+            if self._proofs.get(proof.request.meter.address) is proof
+        ]
+
     def read_back_over(self, read_back: ReadBack, reason: FailureReason | None, now: float) -> None:
         """Go on with those that it did not decide: the one after the travel time is the last."""
         unanswered = isinstance(read_back.request, ReadMeter) and reason in _READ_UNANSWERED
         if unanswered:
             self._learn_unanswered()
-        for proof in read_back.proofs:
-            if self._proofs.get(proof.request.meter.address) is not proof:
-                continue
+        for proof in self.pending(read_back):
             if read_back.made < proof.until:
                 proof.plan(now)
             elif unanswered:

@@ -142,6 +142,7 @@ class Session:
         readings = [content for content in contents if isinstance(content, MeterReading)]
         # Before a read-back ends: its answer may be the proof.
         self._proofs.judge(readings, now)
+        self._settle_reading(now)
         match message:
             case StatusReply() | SettingsReply():
                 if isinstance(message, StatusReply) and message.stat is Stat.SUCCEEDED:
@@ -196,8 +197,7 @@ class Session:
     def _settle(self, now: float) -> list[Action]:
         """Draw all consequences at one time, and hand out what is to be done."""
         self._misses += self._queries.settle(self._cannot_send(polling=True), now)
-        if self._reading and now >= self._reading.deadline:
-            self._reading_over(self._reading, now)
+        self._settle_reading(now)
         if self._current and now >= self._current.deadline:
             self._job_overdue(self._current, now)
         blocked = self._cannot_send()
@@ -287,7 +287,8 @@ class Session:
     def _job_overdue(self, job: Job, now: float) -> None:
         """Repeat a job that got no answer, within its budget of tries and time."""
         blocked = self._cannot_send()
-        if blocked is None and job.tries < job.max_tries:
+        in_vain = job.read_back is not None and not self._proofs.pending(job.read_back)
+        if blocked is None and job.tries < job.max_tries and not in_vain:
             if now >= job.expires:
                 self._end_job(job, FailureReason.EXPIRED, now)
             elif self._reading:
@@ -349,6 +350,10 @@ class Session:
         elif self._reading is None:
             # Another master's, or our own that was given up: the bus is busy all the same.
             self._reading = Reading(None, self.timing, now)
+
+    def _settle_reading(self, now: float) -> None:
+        if self._reading and now >= self._reading.deadline:
+            self._reading_over(self._reading, now)
 
     def _reading_over(self, reading: Reading, now: float) -> None:
         self._reading = None

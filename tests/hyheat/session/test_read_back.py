@@ -134,6 +134,18 @@ def test_a_driver_that_is_held_up_still_reads_back() -> None:
     assert bus.outcome(ticket) == DONE
 
 
+def test_a_read_back_that_nobody_waits_for_any_more_is_not_repeated() -> None:
+    bus = Bus()
+    ticket = confirmed(bus)
+    bus.wait(180)
+    bus.sent()
+    bus.report(VALVE, 50)
+    assert bus.outcome(ticket) == DONE
+    bus.wait(40)
+    assert bus.sent() == []
+    assert confirmed(bus)
+
+
 # --- The last read-back ---------------------------------------------------------------------
 
 
