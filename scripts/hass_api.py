@@ -169,14 +169,16 @@ class HassApi:
         path = f"/api/config/config_entries/flow/{step['flow_id']}"
         return _flow(await self.request("POST", path, answers))
 
-    async def wait_flow(self, step: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the step of a flow that follows those that show progress."""
+    async def wait_flow(self, step: Mapping[str, Any], timeout_s: float = 60.0) -> dict[str, Any]:
+        """Return the step of a flow that follows those of progress; raises TimeoutError."""
         path = f"/api/config/config_entries/flow/{step['flow_id']}"
-        next_step = dict(step)
-        while next_step["type"] == "progress":
-            await asyncio.sleep(0.2)
-            next_step = _flow(await self.request("GET", path))
-        return next_step
+
+        async def fetch() -> dict[str, Any]:
+            return _flow(await self.request("GET", path))
+
+        if step["type"] != "progress":
+            return dict(step)
+        return await wait_for(fetch, lambda step: step["type"] != "progress", timeout_s)
 
     async def reload_entry(self, entry_id: str) -> None:
         """Unload an entry and set it up again."""

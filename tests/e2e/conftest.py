@@ -14,18 +14,20 @@ import pytest_socket
 from .house import House
 from .mosquitto import Mosquitto
 
+TEST_TIMEOUT_S = 240
 ARTIFACTS = Path(__file__).parents[2] / "test-results" / "e2e"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def sockets_for_module() -> None:
-    """Allow sockets, which the plugin forbids before every test, to the module's fixtures."""
-    pytest_socket.enable_socket()
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let no test wait forever."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(TEST_TIMEOUT_S))
 
 
-@pytest.fixture(autouse=True)
-def sockets() -> None:
-    """Allow them to the test itself."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """Allow sockets, which the plugin forbids before the fixtures of every test."""
     pytest_socket.enable_socket()
 
 

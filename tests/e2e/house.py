@@ -58,8 +58,8 @@ class House:
     # --- The flow --------------------------------------------------------------------------
 
     def broker_form(self, **changes: Any) -> dict[str, Any]:
-        """Return the answers to the form that asks for the broker."""
-        return {
+        """Return the answers to the form that asks for the broker; None leaves a field empty."""
+        answers = {
             "host": "127.0.0.1",
             "port": self.broker.port,
             "username": USERNAME,
@@ -67,6 +67,7 @@ class House:
             "encryption": "none",
             "advanced": {"prefix": "hy/gw"},
         } | changes
+        return {key: answer for key, answer in answers.items() if answer is not None}
 
     async def add_gateway(self, gateway_id: str, name: str) -> str:
         """Add a gateway by its id, whether it answers or not; return the entry's id."""

@@ -22,7 +22,7 @@ password_file {folder}/passwords
 persistence true
 persistence_location {folder}/
 sys_interval 1
-log_dest stdout
+log_dest stderr
 log_type all
 user {user}
 """

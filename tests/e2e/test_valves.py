@@ -26,7 +26,8 @@ async def simulator(house: House, broker: Mosquitto) -> AsyncIterator[Simulator]
     scenario = captured().with_plans(cabinet_travel_s=4.0, valve_travel_s=4.0)
     access = Broker(port=broker.port, username=USERNAME, password=PASSWORD)
     async with Simulator(scenario, access) as simulator:
-        await simulator.wait_connected()
+        async with asyncio.timeout(10):
+            await simulator.wait_connected()
         await house.add_gateway(GATEWAY, "Captured")
     async with Simulator(scenario, access) as simulator:  # powered up anew: it reports at once
         for meter in (CABINET, VALVE):
