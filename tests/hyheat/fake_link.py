@@ -46,8 +46,8 @@ class FakeLink:
         return partial(self._unsubscribe, topic)
 
     async def _unsubscribe(self, topic: str) -> None:
-        del self.subscriptions[topic]
         await asyncio.sleep(self.delay_s)
+        del self.subscriptions[topic]
         if self.unsubscribe_error:
             raise self.unsubscribe_error
 

@@ -196,6 +196,20 @@ async def test_a_message_on_its_way_to_a_slow_link_is_not_sent_after_stop() -> N
     assert pending.ended.result().reason is FailureReason.SHUT_DOWN
 
 
+@in_virtual_time
+async def test_what_arrives_while_it_stops_is_told_and_starts_nothing() -> None:
+    async with scene() as played:
+        played.link.delay_s = 5.0
+        stopping = asyncio.create_task(played.client.stop())
+        await asyncio.sleep(1)
+        played.take_events()
+        played.hears(message("read_now_ack"))
+        played.hears(message("valve_report"))
+        assert len(played.take_events()) == 3
+        await stopping
+        assert played.client.session.next_deadline() is None
+
+
 # --- Requests -------------------------------------------------------------------------------
 
 

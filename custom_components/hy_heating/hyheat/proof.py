@@ -163,7 +163,6 @@ class Proofs:
     def learn_answered(self) -> None:
         """Remember that direct reads are answered here, whoever asked."""
         self.direct_reads = True
-        self._unanswered_reads = 0
 
     def _learn_unanswered(self) -> None:
         """Remember a gateway without direct reads.

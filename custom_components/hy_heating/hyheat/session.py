@@ -138,6 +138,8 @@ class Session:
         self, message: FromGateway, contents: Sequence[Content], now: float
     ) -> list[Action]:
         """Take a message of the gateway and what the frames in it say."""
+        if self._closed:
+            return []
         self._misses = 0
         readings = [content for content in contents if isinstance(content, MeterReading)]
         # Before a read-back ends: its answer may be the proof.

@@ -164,6 +164,7 @@ def test_shut_down_ends_everything_and_nothing_follows(stage: Callable[[Bus], in
     bus.publish_fails()
     bus.link(up=False)
     bus.link(up=True)
+    assert bus.session.next_deadline() is None
     bus.wait(1000)
     bus.close()
     assert bus.sent() == []
