@@ -1,0 +1,1 @@
+"""The asyncio client of one gateway, over a fake link in a loop where waiting takes no time."""
