@@ -9,6 +9,8 @@ from hass_log import LogRecord, complaints
 from hass_process import HassProcess
 from processes import free_port
 
+from custom_components.hy_heating.hyheat.envelope import report_topic
+
 from .mosquitto import PASSWORD, USERNAME, Mosquitto
 
 USER = "demo"
@@ -69,22 +71,34 @@ class House:
         } | changes
         return {key: answer for key, answer in answers.items() if answer is not None}
 
-    async def add_gateway(self, gateway_id: str, name: str) -> str:
-        """Add a gateway by its id, whether it answers or not; return the entry's id."""
+    async def add_answering_gateway(self, gateway_id: str, name: str) -> str:
+        """Add a gateway that answers, by its id; return the entry's id."""
         api = self.api
-        step = await api.start_flow()
-        if step["step_id"] == "user":
-            known = step["data_schema"][0]["default"]
-            step = await api.answer_flow(step, {"broker": known})
-        else:
-            step = await api.answer_flow(step, self.broker_form())
+        step = await api.answer_flow(await api.start_flow(), self.broker_form())
         step = await api.answer_flow(step, {"next_step_id": "gateway_id"})
         step = await api.wait_flow(await api.answer_flow(step, {"gateway_id": gateway_id}))
-        if step["step_id"] == "silent":
-            step = await api.answer_flow(step, {"next_step_id": "building"})
+        assert step["step_id"] == "probed", step
         step = await api.answer_flow(step, {"name": name})
         assert step["type"] == "create_entry", step
         return str(step["result"]["entry_id"])
+
+    async def add_heard_gateway(self, gateway_id: str, name: str, report: str) -> str:
+        """Add a gateway that is heard with a report; return the entry's id."""
+        api = self.api
+        step = await api.answer_flow(await api.start_flow(), self.broker_form())
+        step = await api.answer_flow(step, {"next_step_id": "listen"})
+        assert step["type"] == "progress", step
+        await wait_for(self._read_log, lambda log: f"{report_topic('+')} (QoS" in log)
+        await self.broker.publish(report_topic(gateway_id), report)
+        step = await api.wait_flow(step)
+        assert step["step_id"] == "heard", step
+        step = await api.answer_flow(step, {"gateways": [gateway_id]})
+        step = await api.answer_flow(step, {"name": name})
+        assert step["type"] == "create_entry", step
+        return str(step["result"]["entry_id"])
+
+    async def _read_log(self) -> str:
+        return self.broker.log
 
     # --- States ----------------------------------------------------------------------------
 

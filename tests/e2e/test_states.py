@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from hass_api import wait_for
 import pytest
 import pytest_asyncio
 
@@ -117,23 +116,7 @@ async def assert_states(
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(house: House, broker: Mosquitto) -> House:
     """Register the captured gateway, heard in the flow's window, with every entity enabled."""
-    api = house.api
-    step = await api.answer_flow(await api.start_flow(), house.broker_form())
-    step = await api.answer_flow(step, {"next_step_id": "listen"})
-    assert step["type"] == "progress"
-
-    async def speak() -> int:
-        await broker.publish(REPORTS, payload("cabinet_report"))
-        # The window is open once Home Assistant hears on the topic of all gateways.
-        return broker.log.count("hy/gw/set/+")
-
-    await wait_for(speak, lambda count: count > 0)
-    await broker.publish(REPORTS, payload("cabinet_report"))
-    step = await api.wait_flow(step)
-    assert step["step_id"] == "heard", step
-    step = await api.answer_flow(step, {"gateways": [GATEWAY]})
-    step = await api.answer_flow(step, {"name": "Captured"})
-    assert step["type"] == "create_entry"
+    await house.add_heard_gateway(GATEWAY, "Captured", payload("cabinet_report"))
     await broker.publish(REPORTS, payload("cabinet_report"))
     await broker.publish(REPORTS, payload("valve_report"))
     await house.wait_state(f"{GATEWAY}_{VALVE}_valve", position(100))

@@ -28,7 +28,7 @@ async def simulator(house: House, broker: Mosquitto) -> AsyncIterator[Simulator]
     async with Simulator(scenario, access) as simulator:
         async with asyncio.timeout(10):
             await simulator.wait_connected()
-        await house.add_gateway(GATEWAY, "Captured")
+        await house.add_answering_gateway(GATEWAY, "Captured")
     async with Simulator(scenario, access) as simulator:  # powered up anew: it reports at once
         for meter in (CABINET, VALVE):
             await house.wait_state(f"{GATEWAY}_{meter}_valve", position(100))
