@@ -85,6 +85,12 @@ def test_it_does_not_matter_in_which_steps_time_is_given() -> None:
     assert len(whole) > 5 * 12
 
 
+def test_messages_of_all_gateways_come_in_the_order_of_time() -> None:
+    sent = Bench(fleet(3, cabinets=2, valves=5)).run(7200)
+    assert [each.at for each in sent] == sorted(each.at for each in sent)
+    assert len({each.gateway_id for each in sent[:9]}) == 3
+
+
 def test_every_preset_survives_json() -> None:
     for scenario in (captured(), building(), demo(), fleet(3)):
         assert from_json(to_json(scenario)) == scenario
