@@ -6,7 +6,7 @@ link.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 import itertools
@@ -29,7 +29,7 @@ from .envelope import (
 from .errors import EnvelopeError, LinkError, RefusalReason, ReplyError
 from .intake import Refusals, Refused, contents_of, shortened
 from .link import Link
-from .model import MeterAddress, MeterReading, UnknownReading
+from .model import FrameContent, MeterAddress, MeterReading, UnknownReading
 from .session import (
     Action,
     Content,
@@ -38,6 +38,7 @@ from .session import (
     Request,
     Result,
     Send,
+    SendFrame,
     Session,
     SetOpening,
     Timing,
@@ -109,6 +110,7 @@ class PendingOpening:
     To cancel a task that awaits one cancels it for all: shield it where several wait.
     """
 
+    ticket: int
     replied: asyncio.Future[Result]
     ended: asyncio.Future[Result]
 
@@ -202,10 +204,18 @@ class GatewayClient:
         ticket = next(self._tickets)
         actions = self.session.submit(ticket, SetOpening(meter, opening_pct), self._now())
         loop = asyncio.get_running_loop()
-        pending = PendingOpening(loop.create_future(), loop.create_future())
+        pending = PendingOpening(ticket, loop.create_future(), loop.create_future())
         self._replies[ticket], self._waiting[ticket] = pending.replied, pending.ended
         self._run(actions)
         return pending
+
+    def cancel(self, pending: PendingOpening) -> None:
+        """Give up an opening that still waits for the bus; one that was sent goes on."""
+        self._run(self.session.cancel(pending.ticket, self._now()))
+
+    async def send_frame(self, request: SendFrame) -> FrameContent | UnknownReading:
+        """Put raw bytes on the bus and return the answer that fits them; raises ReplyError."""
+        return cast("FrameContent | UnknownReading", await self._request(request))
 
     async def _request(self, request: Request) -> object:
         """Return what answered a request, of the type that belongs to it; raises ReplyError."""
@@ -236,6 +246,8 @@ class GatewayClient:
                 self._refuse(content)
             else:
                 contents.append(content)
+        if isinstance(message, TransparentReply):
+            self._refuse_unasked(contents)
         # First whoever waits, then the listener, which may already ask for something new.
         self._run(self.session.receive(message, contents, self._now()))
         self._tell_all(message, contents)
@@ -255,7 +267,9 @@ class GatewayClient:
             case _:
                 pass
         for content in contents:
-            if isinstance(content, MeterReading | UnknownReading):
+            if isinstance(content, MeterReading) or (
+                isinstance(content, UnknownReading) and isinstance(message, Report)
+            ):
                 self._tell(ReadingReceived(content, port, protocol_code))
 
     def _tell(self, event: Event) -> None:
@@ -264,6 +278,17 @@ class GatewayClient:
         except Exception:
             # What one listener cannot take must not cost the link or the other events.
             _LOGGER.exception("Gateway %s: a listener failed on %s", self.gateway_id, event)
+
+    def _refuse_unasked(self, contents: Iterable[Content]) -> None:
+        """Count replies that nobody described, unless a raw frame may have asked for them."""
+        if isinstance(self.session.in_flight, SendFrame):
+            return
+        for content in contents:
+            if isinstance(content, UnknownReading):
+                detail = "a reply of a layout that is not known"
+                raw = content.frame.hex().upper()
+                number = content.meter_number
+                self._refuse(Refused(RefusalReason.FRAME_LAYOUT, number, detail, raw))
 
     def _refuse_message(self, reason: RefusalReason, detail: str, payload: bytes) -> None:
         self._refuse(Refused(reason, None, detail, shortened(payload)))

@@ -114,6 +114,8 @@ class FailureReason(StrEnum):
     WRONG_ECHO = "wrong_echo"
     NOT_REACHED = "not_reached"
     SUPERSEDED = "superseded"
+    CANCELED = "canceled"
+    READ_ONLY = "read_only"
     EXPIRED = "expired"
     SHUT_DOWN = "shut_down"
 

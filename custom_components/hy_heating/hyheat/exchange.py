@@ -15,7 +15,7 @@ from .envelope import (
     ToGateway,
 )
 from .errors import FailureReason
-from .model import ErrorReply, FrameContent, MeterAddress, MeterReading, UnknownReading
+from .model import FrameContent, MeterAddress, UnknownReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,8 @@ class Timing:
     """After that a person has moved on."""
     travel_s: float = 180.0
     """Motor valves need 1 to 3 minutes."""
+    move_pause_s: float = 30.0
+    """Between the beginnings of two moves of one motor, which must not be worn out."""
     tolerance_pct: float = 2.0
     read_back_s: tuple[float, ...] = (8.0, 24.0, 60.0, 120.0)
     """After the reply: soon for short moves, then at ever larger steps to spare the bus."""
@@ -61,7 +63,20 @@ class ReadMeter:
     meter: MeterAddress
 
 
-type Request = StatusQuery | SettingsQuery | ReadNow | SetOpening | ReadMeter
+@dataclass(frozen=True, slots=True)
+class SendFrame:
+    """Put raw bytes on the bus, once, and wait for the answer that fits them.
+
+    Any answer fits where the bytes are no frame: then `address` and `control` are None.
+    """
+
+    raw: bytes
+    port: int = 0
+    address: bytes | None = None
+    control: int | None = None
+
+
+type Request = StatusQuery | SettingsQuery | ReadNow | SetOpening | ReadMeter | SendFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +88,7 @@ class Result:
     """
 
     reason: FailureReason | None = None
-    reply: StatusReply | SettingsReply | ReadNowAck | MeterReading | ErrorReply | None = None
+    reply: StatusReply | SettingsReply | ReadNowAck | FrameContent | UnknownReading | None = None
     tries: int = 0
     duration_s: float = 0.0
     found_pct: tuple[int | float | None, ...] | None = None

@@ -12,6 +12,7 @@ from .envelope import FromGateway, Report, TransparentReply
 from .errors import FrameError, RefusalReason
 from .exchange import Content
 from .frame import Frame, from_hex, scan
+from .model import UnknownReading
 
 KEPT_REFUSALS = 20
 MAX_COUNTED = 1000
@@ -87,6 +88,9 @@ def _content_of(
             return to_reading(found, message.meter_id.protocol_code)
         return interpret(found)
     except FrameError as err:
+        if isinstance(message, TransparentReply):
+            # No value, but it may be what somebody asked for with a raw frame.
+            return UnknownReading(found.device_type, found.address, found.raw)
         return _refused(err, found.meter_number, raw)
 
 

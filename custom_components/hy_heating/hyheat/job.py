@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from .devices import CABINET, DEVICES, HOUSEHOLD_VALVE, read_frame, set_opening_frame
 from .envelope import ReadNow, Stat, ToGateway, TransparentCommand
 from .errors import FailureReason, RequestError
-from .exchange import ReadMeter, SetOpening, Timing
+from .exchange import ReadMeter, SendFrame, SetOpening, Timing
 from .model import MeterReading
 from .proof import ReadBack
 
 KINDS = (CABINET.key, HOUSEHOLD_VALVE.key)
 
-type BusRequest = SetOpening | ReadMeter | ReadNow
+type BusRequest = SetOpening | ReadMeter | ReadNow | SendFrame
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class Job:
     """A request with a ticket, or a read-back without; nobody waits where it has neither.
 
-    `control` is the control code of its frame; `expires` is when it is no longer sent, for the
-    first time or again; `ack` is what the gateway said to the last try, and `reason` why that
-    will have failed if nothing more comes.
+    `control` is the control code of its frame; `begins` is when it may be sent, `expires` when it
+    is no longer sent, for the first time or again; `ack` is what the gateway said to the last
+    try, and `reason` why that will have failed if nothing more comes.
     """
 
     number: int
@@ -34,6 +34,7 @@ class Job:
     timing: Timing
     submitted: float
     expires: float
+    begins: float
     max_tries: int
     ticket: int | None = None
     read_back: ReadBack | None = None
@@ -127,6 +128,9 @@ def message_of(gateway_id: str, request: BusRequest) -> tuple[ToGateway, int | N
         if not kinds_of(request):
             raise RequestError("a read-now of neither cabinets nor household valves")
         return request, None
+    if isinstance(request, SendFrame):
+        message = TransparentCommand(gateway_id, request.raw.hex().upper(), request.port)
+        return message, request.control
     meter = request.meter
     if meter.device not in DEVICES:
         raise RequestError(f"{meter.device!r} is no known device type")

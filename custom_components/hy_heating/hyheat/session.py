@@ -36,6 +36,7 @@ from .exchange import (
     Request,
     Result,
     Send,
+    SendFrame,
     SetOpening,
     Timing,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Request",
     "Result",
     "Send",
+    "SendFrame",
     "Session",
     "SetOpening",
     "Timing",
@@ -75,6 +77,7 @@ class Session:
         self._queries = Queries(self.timing, self._numbers, self._actions)
         self._proofs = Proofs(gateway_id, self.timing, self._actions)
         self._wanted: list[Job] = []
+        self._moved: dict[bytes, float] = {}
         self._current: Job | None = None
         self._reading: Reading | None = None
         self._turn_of_proofs = False
@@ -113,6 +116,7 @@ class Session:
         deadlines += [busy.deadline for busy in (self._current, self._reading) if busy]
         if self._bus_is_free:  # else what is due waits for the bus, not for a time
             deadlines += self._proofs.deadlines()
+            deadlines += [job.begins for job in self._wanted]
         return min(deadlines, default=None)
 
     # --- What can happen --------------------------------------------------------------------
@@ -172,11 +176,20 @@ class Session:
         """Let time pass: end what is overdue, repeat what may be repeated."""
         return self._settle(now)
 
+    def cancel(self, ticket: int, now: float) -> list[Action]:
+        """Give up a request that still waits for the bus; what was sent cannot be called back."""
+        for job in [job for job in self._wanted if job.ticket == ticket]:
+            self._wanted.remove(job)
+            self._end_job(job, FailureReason.CANCELED, now)
+        return self._settle(now)
+
     def send_failed(self, job: int, now: float) -> list[Action]:
         """Take it that a `Send` was not published: what waits for it fails at once."""
         self._queries.failed(job, now)
         current = self._current
         if current and current.number == job and current.ack is None:
+            if isinstance(current.request, SetOpening) and current.tries == 1:
+                del self._moved[current.request.meter.address]  # it never moved
             self._end_job(current, FailureReason.LINK_DOWN, now)
         return self._settle(now)
 
@@ -234,10 +247,11 @@ class Session:
         """Return whose turn it is: what is wanted, in turns with proofs whose time is over."""
         proof = self._proofs.due(now)
         proof_waits = proof is not None and now >= proof.until
-        if self._wanted and not (proof_waits and self._turn_of_proofs):
+        ready = [job for job in self._wanted if now >= job.begins]
+        if ready and not (proof_waits and self._turn_of_proofs):
             self._turn_of_proofs = True
             # A read-now holds the bus so long that openings would expire behind it.
-            job = min(self._wanted, key=lambda job: job.is_read_now)
+            job = min(ready, key=lambda job: job.is_read_now)
             self._wanted.remove(job)
             return job
         self._turn_of_proofs = False
@@ -256,6 +270,9 @@ class Session:
         read_back: ReadBack | None = None,
     ) -> Job:
         message, control = message_of(self.gateway_id, request)
+        begins = now
+        if isinstance(request, SetOpening) and (moved := self._moved.get(request.meter.address)):
+            begins = max(now, moved + self.timing.move_pause_s)
         return Job(
             number=next(self._numbers),
             request=request,
@@ -264,7 +281,8 @@ class Session:
             timing=self.timing,
             submitted=now,
             expires=now + self.timing.queue_expiry_s,
-            max_tries=read_back.max_tries if read_back else self.timing.tries,
+            begins=begins,
+            max_tries=_max_tries(request, read_back, self.timing),
             ticket=ticket,
             read_back=read_back,
         )
@@ -284,6 +302,8 @@ class Session:
     def _send(self, job: Job, now: float) -> None:
         self._current = job
         job.sent(now)
+        if isinstance(job.request, SetOpening) and job.tries == 1:
+            self._moved[job.request.meter.address] = now
         self._actions.append(Send(job.message, job.number))
 
     def _job_overdue(self, job: Job, now: float) -> None:
@@ -304,7 +324,13 @@ class Session:
 
     def _match_reply(self, content: Content, now: float) -> None:
         job = self._current
-        if job is None or isinstance(job.request, ReadNow) or isinstance(content, UnknownReading):
+        if job is None or isinstance(job.request, ReadNow):
+            return
+        if isinstance(job.request, SendFrame):
+            if _fits(content, job.request):
+                self._end_job(job, None, now, content)
+            return
+        if isinstance(content, UnknownReading):
             return
         meter = job.request.meter
         if (content.device, content.address) != (meter.device, meter.address):
@@ -367,7 +393,7 @@ class Session:
         job: Job,
         reason: FailureReason | None,
         now: float,
-        reply: MeterReading | ErrorReply | None = None,
+        reply: Content | None = None,
     ) -> None:
         if job is self._current:
             self._current = None
@@ -380,7 +406,7 @@ class Session:
         job: Job,
         reason: FailureReason | None,
         now: float,
-        reply: MeterReading | ReadNowAck | ErrorReply | None = None,
+        reply: Content | ReadNowAck | None = None,
     ) -> None:
         """End the request for whoever waits; the job itself may still keep the bus."""
         if job.ticket is not None:
@@ -388,3 +414,23 @@ class Session:
             result = Result(reason=reason, reply=reply, tries=job.tries, duration_s=duration_s)
             self._actions.append(Ended(job.ticket, result))
             job.ticket = None
+
+
+def _max_tries(request: BusRequest, read_back: ReadBack | None, timing: Timing) -> int:
+    if isinstance(request, SendFrame):
+        return 1  # nobody knows whether it may be repeated
+    return read_back.max_tries if read_back else timing.tries
+
+
+def _fits(content: Content, request: SendFrame) -> bool:
+    """Whether a device's answer belongs to a raw frame."""
+    if request.address not in (None, content.address):
+        return False
+    match content:
+        case UnknownReading():
+            control = content.frame[9]
+        case MeterReading() | SetOpeningReply() | ErrorReply():
+            control = content.control
+        case _:
+            return False
+    return request.control in (None, control & 0x3F)

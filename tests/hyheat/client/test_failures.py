@@ -150,7 +150,7 @@ async def test_a_listener_may_ask_for_something_new_at_once() -> None:
         played.hears(TransparentReply(GATEWAY_ID, 0, (reply, VALVE_REPORT)))
         assert (await first.replied).reason is None
         assert await ended(first) is FailureReason.SUPERSEDED
-        await asyncio.sleep(1)
+        await asyncio.sleep(30)  # the pause between two moves
         played.client._listener = played.heard
         played.hears(message("valve_set_0_reply"))
         assert (await asked[0].replied).reason is None

@@ -57,6 +57,9 @@ CABINET = MeterAddress("cabinet", bytes.fromhex("27100583001111"))
 _SET_REPLY = {"cabinet": (0x96, 0x902F, 1), "valve": (0x84, 0xA019, 0)}
 _PROTOCOL_CODE = {"cabinet": "2034", "valve": "2008"}
 
+NO_PAUSE = Timing(move_pause_s=0.0)
+"""So that what is not about the pause between two moves need not wait for it."""
+
 PENDING = "pending"
 REPLIED = "replied"
 DONE = "done"
@@ -90,7 +93,7 @@ class Bus:
     """A session and everything that it did."""
 
     def __init__(self, timing: Timing | None = None, *, up: bool = True) -> None:
-        self.session = Session(GATEWAY, timing)
+        self.session = Session(GATEWAY, timing or NO_PAUSE)
         self.now = 1000.0
         self.results: dict[int, Result] = {}
         self.replied: set[int] = set()
@@ -117,6 +120,10 @@ class Bus:
     def read(self, meter: MeterAddress) -> int:
         """Ask for a direct read."""
         return self.ask(ReadMeter(meter))
+
+    def cancel(self, ticket: int) -> None:
+        """Give a request up."""
+        self._take(self.session.cancel(ticket, self.now))
 
     # --- When the gateway or a meter says something -----------------------------------------
 
