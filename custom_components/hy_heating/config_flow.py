@@ -219,11 +219,13 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
     async def _show_building(
         self, step_id: str, user_input: Input, placeholders: dict[str, str]
     ) -> ConfigFlowResult:
-        if user_input is not None:
+        total = len(self._chosen)
+        # Whoever submits the last one twice sees it once more, until the first is registered.
+        if user_input is not None and len(self._named) < total:
             self._named.append(user_input)
-        number, total = len(self._named) + 1, len(self._chosen)
-        if number > total:
-            return await self._register_all()
+            if len(self._named) == total:
+                return await self._register_all()
+        number = min(len(self._named) + 1, total)
         return self.async_show_form(
             step_id=step_id,
             data_schema=BUILDING_SCHEMA,
@@ -241,7 +243,7 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
         registered, connection = self._registered, self._settings.as_data()
         fresh = [
             {**connection, CONF_GATEWAY_ID: gateway_id, **building}
-            for gateway_id, building in zip(self._chosen, self._named, strict=False)
+            for gateway_id, building in zip(self._chosen, self._named, strict=True)
             if gateway_id not in registered
         ]
         if not fresh:

@@ -95,7 +95,7 @@ def broker_schema(*, with_name: bool, expanded: bool) -> vol.Schema:
             vol.Optional(CONF_PORT): vol.All(_PORT, vol.Coerce(int)),
             **_CREDENTIALS,
             vol.Required(CONF_ENCRYPTION, default=Encryption.NONE.value): _ENCRYPTION,
-            vol.Required(CONF_ADVANCED, default=dict): section(
+            vol.Required(CONF_ADVANCED): section(
                 vol.Schema(
                     {
                         vol.Required(CONF_PREFIX, default=DEFAULT_PREFIX): _TEXT,

@@ -1,0 +1,81 @@
+"""Fixtures of the flow tests: a broker, entries that need no set-up, and the check of all texts."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from unittest.mock import patch
+
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowManager
+import pytest
+
+from custom_components.hy_heating import flow_listen
+from custom_components.hy_heating.hyheat.session import Timing
+from custom_components.hy_heating.links import connect
+from tests.links.brokers import AmqttBroker, until
+
+from .helpers import connections
+from .texts import missing_texts
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten every duration."""
+    monkeypatch.setattr(connect, "SILENCE_S", 0.05)
+    monkeypatch.setattr(flow_listen, "LISTEN_LIMIT_S", 0.7)
+    monkeypatch.setattr(flow_listen, "LISTEN_QUIET_S", 0.25)
+    monkeypatch.setattr(flow_listen, "LISTEN_TICK_S", 0.02)
+    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=0.2, refused_pause_s=0.05))
+
+
+@pytest.fixture
+async def broker(hass: HomeAssistant, socket_enabled: None) -> AsyncIterator[AmqttBroker]:
+    """Bring up a broker that knows the password `right`; nobody may stay connected to it."""
+    broker = AmqttBroker()
+    await broker.start()
+    yield broker
+    for flow in hass.config_entries.flow.async_progress(include_uninitialized=True):
+        hass.config_entries.flow.async_abort(flow["flow_id"])
+    for entry in hass.config_entries.async_entries("hy_heating"):
+        if entry.state is ConfigEntryState.LOADED:
+            await hass.config_entries.async_unload(entry.entry_id)
+    async with asyncio.timeout(5):
+        await hass.async_block_till_done(wait_background_tasks=True)
+    await until(lambda: not connections(broker.port))
+    await broker.stop()
+
+
+@pytest.fixture
+def set_up() -> Iterator[list[str]]:
+    """Set entries up without anything behind them; the list has the gateway ids in order."""
+    done: list[str] = []
+
+    async def set_up_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
+        done.append(str(entry.unique_id))
+        return True
+
+    async def unload_entry(hass: HomeAssistant, entry: ConfigEntry) -> bool:
+        return True
+
+    with (
+        patch("custom_components.hy_heating.async_setup_entry", set_up_entry),
+        patch("custom_components.hy_heating.async_unload_entry", unload_entry),
+    ):
+        yield done
+
+
+@pytest.fixture(autouse=True)
+def _texts(hass: HomeAssistant) -> Iterator[None]:
+    """Check that whatever a flow shows is translated, in every test."""
+    missing: list[str] = []
+    handle_step = FlowManager._async_handle_step
+
+    async def spy(self, flow, *args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202 - whatever Home Assistant passes
+        result = await handle_step(self, flow, *args)
+        section = "options" if self is hass.config_entries.options else "config"
+        missing.extend(missing_texts(section, flow, result))
+        return result
+
+    with patch.object(FlowManager, "_async_handle_step", spy):
+        yield
+    assert not missing

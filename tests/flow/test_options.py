@@ -1,0 +1,98 @@
+"""The options of a gateway."""
+
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType, InvalidData
+from homeassistant.helpers import device_registry as dr
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.hy_heating.const import VALVE_MODEL
+
+from .helpers import GATEWAY_A, GATEWAY_B, add_entry, defaults, options_of
+
+
+def add_device(
+    hass: HomeAssistant, entry: MockConfigEntry, serial_number: str, model: str, name: str
+) -> dr.DeviceEntry:
+    """Register a device as the integration does."""
+    return dr.async_get(hass).async_get_or_create(
+        config_entry_id=entry.entry_id,
+        identifiers={("hy_heating", f"{entry.unique_id}_{serial_number}")},
+        serial_number=serial_number,
+        model=model,
+        name=name,
+    )
+
+
+async def test_defaults_without_any_valve(hass: HomeAssistant, set_up: list[str]) -> None:
+    entry = add_entry(hass, GATEWAY_A, 1883)
+    form = await hass.config_entries.options.async_init(entry.entry_id)
+    assert (form["type"], form["step_id"]) == (FlowResultType.FORM, "init")
+    assert defaults(form) == {"travel_time_s": 180}
+
+
+async def test_options_are_stored_and_the_entry_is_reloaded(
+    hass: HomeAssistant, set_up: list[str]
+) -> None:
+    entry = add_entry(hass, GATEWAY_A, 1883, options={"kept": True})
+    other = add_entry(hass, GATEWAY_B, 1883)
+    add_device(hass, entry, GATEWAY_A, "4G M-Bus gateway", "Building 7")
+    add_device(hass, entry, "27100583", "Cabinet (2034)", "Cabinet 27100583")
+    add_device(hass, entry, "23227311", VALVE_MODEL, "Household valve 23227311")
+    renamed = add_device(hass, entry, "23227310", VALVE_MODEL, "Household valve 23227310")
+    dr.async_get(hass).async_update_device(renamed.id, name_by_user="Flat 12")
+    add_device(hass, other, "23227399", VALVE_MODEL, "Household valve 23227399")
+    await hass.config_entries.async_setup(entry.entry_id)
+    set_up.clear()
+
+    form = await hass.config_entries.options.async_init(entry.entry_id)
+    assert list(options_of(form, "swapped_meters").items()) == [
+        ("23227310", "Flat 12"),
+        ("23227311", "Household valve 23227311"),
+    ]
+    done = await hass.config_entries.options.async_configure(
+        form["flow_id"], {"travel_time_s": 240, "swapped_meters": ["23227310"]}
+    )
+    await hass.async_block_till_done()
+    assert done["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options == {
+        "kept": True,
+        "travel_time_s": 240,
+        "swapped_meters": ["23227310"],
+    }
+    assert set_up == [GATEWAY_A]
+
+    form = await hass.config_entries.options.async_init(entry.entry_id)
+    assert defaults(form) == {"travel_time_s": 240, "swapped_meters": ["23227310"]}
+
+
+async def test_meter_that_vanished_stays_chosen_and_can_be_given_up(
+    hass: HomeAssistant, set_up: list[str]
+) -> None:
+    entry = add_entry(hass, GATEWAY_A, 1883, options={"swapped_meters": ["23227310"]})
+    form = await hass.config_entries.options.async_init(entry.entry_id)
+    assert options_of(form, "swapped_meters") == {"23227310": "23227310"}
+    await hass.config_entries.options.async_configure(
+        form["flow_id"], {"travel_time_s": 180, "swapped_meters": []}
+    )
+    await hass.async_block_till_done()
+    assert entry.options["swapped_meters"] == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"travel_time_s": 9},
+        {"travel_time_s": 601},
+        {"travel_time_s": "soon"},
+        {"travel_time_s": 180, "swapped_meters": ["27100583"]},
+    ],
+)
+async def test_what_is_no_option(
+    hass: HomeAssistant, set_up: list[str], options: dict[str, object]
+) -> None:
+    entry = add_entry(hass, GATEWAY_A, 1883, options={"swapped_meters": ["23227310"]})
+    form = await hass.config_entries.options.async_init(entry.entry_id)
+    with pytest.raises(InvalidData):
+        await hass.config_entries.options.async_configure(form["flow_id"], options)
+    assert entry.options == {"swapped_meters": ["23227310"]}
