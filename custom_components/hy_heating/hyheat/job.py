@@ -61,22 +61,21 @@ class Job:
         self.reason = FailureReason.GATEWAY_SILENT
         self.deadline = now + self.timing.ack_s
 
-    def acknowledged(self, stat: Stat, now: float) -> bool:
-        """Take an acknowledgement of this try; return whether it is news.
+    def acknowledged(self, stat: Stat, now: float) -> None:
+        """Take an acknowledgement of this try, unless it is no news.
 
         A duplicate is none, and neither is a refusal after success.
         """
-        if self.ack in (Stat.SUCCEEDED, stat):
-            return False
+        if self.ack in {Stat.SUCCEEDED, stat}:
+            return
         self.ack = stat
         if stat is Stat.FAILED:
             self.reason = FailureReason.GATEWAY_REFUSED
             self.deadline = now + self.timing.refused_pause_s
-            return True
+            return
         self.deadline = now + self.timing.reply_s
         if self.reason is not FailureReason.WRONG_ECHO:
             self.reason = FailureReason.METER_SILENT
-        return True
 
 
 @dataclass(slots=True, eq=False)

@@ -165,6 +165,18 @@ def test_a_duplicate_acknowledgement_does_not_begin_a_read_now_anew() -> None:
     assert bus.sent() == [read(VALVE)]
 
 
+def test_a_driver_that_is_held_up_does_not_take_the_next_read_now_for_the_last() -> None:
+    bus = Bus()
+    bus.read_ack()
+    bus.sleep(15)  # its reports are in, but nobody has said so yet
+    bus.read_ack()
+    bus.move(VALVE, 50)
+    bus.wait(14.9)
+    assert bus.sent() == []
+    bus.wait(0.1)
+    assert bus.sent() == [move(VALVE, 50)]
+
+
 def test_a_repeat_waits_for_a_foreign_read_now_too() -> None:
     bus = Bus()
     ticket = bus.move(VALVE, 50)
