@@ -23,7 +23,9 @@ WIRE = (
     "hyheat.fields",
     "hyheat.devices",
     "hyheat.envelope",
+    "hyheat.evidence",
     "hyheat.explain",
+    "hyheat.plausibility",
     "hyheat.season",
     "hyheat.water",
 )
@@ -37,6 +39,7 @@ SESSION = (
 )
 TOOLS = ("actions", "diagnostics", "repairs", "system_health")
 OF_A_PLATFORM = (
+    "commands",
     "const",
     "coordinator",
     "entity",
@@ -83,7 +86,7 @@ ROWS = (
         ("homeassistant", "aiomqtt", "paho", "certifi"),
     ),
     Row(PLATFORMS, OF_A_PLATFORM, HOME_ASSISTANT),
-    Row(TOOLS, (*OF_A_PLATFORM, "hyheat.errors", "hyheat.explain"), HOME_ASSISTANT),
+    Row(TOOLS, (*OF_A_PLATFORM, *BASE, *WIRE, "hyheat.exchange"), HOME_ASSISTANT),
     Row(("entity",), OF_A_PLATFORM, HOME_ASSISTANT),
     Row(("__init__",), ("",), (*HOME_ASSISTANT, "cryptography"), PLATFORMS),
     Row(("",), ("",), (*HOME_ASSISTANT, "cryptography"), (*PLATFORMS, "entity")),

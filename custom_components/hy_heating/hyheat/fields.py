@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Literal
 
 from .errors import RequestError
-from .model import Value
+from .model import Register, Value
 
 _ONE_BYTE = 0xFF
 
@@ -81,14 +81,15 @@ class Codec:
     """Bytes to value and back.
 
     `decode` takes exactly `width` bytes and returns None for an unknown value. `encode` takes a
-    known value and raises RequestError where it has no place on the wire. `quantity` is set
-    where the last byte is a unit code.
+    known value and raises RequestError where it has no place on the wire. `quantity` and
+    `register`, the exact form of the value, are set where the last byte is a unit code.
     """
 
     width: int
     decode: Callable[[bytes], Value]
     encode: Callable[[Value], bytes]
     quantity: Quantity | None = None
+    register: Callable[[bytes], Register | None] | None = None
 
 
 def _no_place(value: Value, what: str) -> RequestError:
@@ -160,20 +161,22 @@ def quantity(of: Quantity, *, written_as: int) -> Codec:
     `encode` writes.
     """
 
-    def decode(data: bytes) -> Value:
+    def register(data: bytes) -> Register | None:
         number, unit = _bcd_to_int(data[:-1]), of.codes.get(data[-1])
         if number is None or unit is None:
             return None
-        if unit.denominator == 1:
-            return number * unit.numerator
-        return number * unit.numerator / unit.denominator
+        return Register(number, unit.numerator, unit.denominator)
+
+    def decode(data: bytes) -> Value:
+        found = register(data)
+        return None if found is None else found.value
 
     def encode(value: Value) -> bytes:
         unit = of.codes[written_as]
         number = round(_as_number(value) * unit.denominator / unit.numerator)
         return _int_to_bcd(number, 4) + bytes((written_as,))
 
-    return Codec(5, decode, encode, of)
+    return Codec(5, decode, encode, of, register)
 
 
 def integer(  # noqa: PLR0913 - what tells one integer register from another
@@ -312,6 +315,9 @@ class Layout:
     _plan: tuple[tuple[str, slice, Callable[[bytes], Value]], ...] = field(
         init=False, repr=False, compare=False
     )
+    _registers: Mapping[str, tuple[slice, Callable[[bytes], Register | None]]] = field(
+        init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Check the table; raises ValueError where it does not cover the report exactly once."""
@@ -332,11 +338,22 @@ class Layout:
             for row in self.fields
             if row.codec is not None
         )
+        registers = {
+            row.key: (slice(row.offset, row.offset + row.width), row.codec.register)
+            for row in self.fields
+            if row.codec is not None and row.codec.register is not None
+        }
         object.__setattr__(self, "_plan", plan)
+        object.__setattr__(self, "_registers", registers)
 
     def decode(self, payload: bytes) -> dict[str, Value]:
         """Return every value of a payload of exactly `size` bytes by key, None where unknown."""
         return {key: decode(payload[part]) for key, part, decode in self._plan}
+
+    def register(self, key: str, payload: bytes) -> Register | None:
+        """Return the exact form of a value that has a unit code, None where unknown."""
+        part, decode = self._registers[key]
+        return decode(payload[part])
 
     def encode(self, values: Mapping[str, Value], base: bytes) -> bytes:
         """Return `base` with some values written into it; None is written as all FF.

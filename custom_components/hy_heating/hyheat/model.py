@@ -7,8 +7,43 @@ be, is None: unknown.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 
 type Value = int | float | str | datetime | None
+
+
+REGISTER_SPAN = 10**8
+"""A register of four BCD bytes goes from 99 999 999 back to 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Register:
+    """A register as it stands on the wire: `counts` of `numerator / denominator` of its unit."""
+
+    counts: int
+    numerator: int
+    denominator: int
+
+    @property
+    def digit(self) -> Fraction:
+        """One count in the quantity's own unit."""
+        return Fraction(self.numerator, self.denominator)
+
+    @property
+    def exact(self) -> Fraction:
+        """The value in the quantity's own unit, without any rounding."""
+        return Fraction(self.counts * self.numerator, self.denominator)
+
+    @property
+    def value(self) -> int | float:
+        """The value in the quantity's own unit; whole where its counts are."""
+        if self.denominator == 1:
+            return self.counts * self.numerator
+        return self.counts * self.numerator / self.denominator
+
+    def has_unit_of(self, other: Register) -> bool:
+        """Whether both count in the same steps."""
+        return (self.numerator, self.denominator) == (other.numerator, other.denominator)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from ..model import (
     MeterAddress,
     MeterReading,
     ReadFrame,
+    Register,
     SetOpeningFrame,
     SetOpeningReply,
     UnknownReading,
@@ -29,7 +30,9 @@ __all__ = [
     "HOUSEHOLD_VALVE",
     "DeviceSpec",
     "Sample",
+    "counters",
     "describe",
+    "describe_content",
     "interpret",
     "openings_shown",
     "read_frame",
@@ -43,6 +46,7 @@ _BY_TYPE_CODE = {spec.type_code: spec for spec in DEVICES.values()}
 
 _CONTROL_OFFSET = 9
 _LENGTH_OFFSET = 10
+_TAIL_SIZE = 2
 
 
 def interpret(frame: Frame, protocol_code: str | None = None) -> FrameContent:
@@ -96,7 +100,11 @@ def describe(frame: Frame, protocol_code: str | None = None) -> dict[str, object
 
     Raises FrameError of kind LAYOUT as `interpret` does.
     """
-    content = interpret(frame, protocol_code)
+    return describe_content(interpret(frame, protocol_code))
+
+
+def describe_content(content: FrameContent) -> dict[str, object]:
+    """Return what a frame said as plain values, codes in hex as text."""
     known: dict[str, object] = {"device": content.device}
     match content:
         case MeterReading():
@@ -159,6 +167,13 @@ def report_frame(meter: MeterAddress, ser: int, payload: bytes) -> Frame:
 def openings_shown(reading: MeterReading) -> tuple[int | float | None, ...]:
     """Return the openings in percent that must all show a wish before it counts as reached."""
     return tuple(reading.number(key) for key in DEVICES[reading.device].proof_fields)
+
+
+def counters(reading: MeterReading) -> dict[str, Register | None]:
+    """Return the exact registers of a reading that only ever grow, None where unknown."""
+    spec = DEVICES[reading.device]
+    payload = reading.frame[-_TAIL_SIZE - spec.layout.size : -_TAIL_SIZE]
+    return {key: spec.layout.register(key, payload) for key in spec.counters}
 
 
 def _layout_error(frame: Frame, offset: int, expected: str, found: str) -> FrameError:

@@ -97,6 +97,7 @@ CABINET = DeviceSpec(
     opening=OpeningCommand(control=0x16, di=0x902F, ser=0x01, codec=_OPENING, echoed=False),
     # Both, because their order is an assumption.
     proof_fields=_OPENING_KEYS,
+    counters=("heat_energy_kwh", "volume_m3", "second_energy_kwh", "second_volume_m3"),
     samples=(
         Sample(
             "report",

@@ -41,7 +41,8 @@ class Sample:
 class DeviceSpec:
     """One device type.
 
-    `proof_fields` are the fields that must all show an opening before it counts as reached.
+    `proof_fields` are the fields that must all show an opening before it counts as reached,
+    `counters` those that only ever grow.
     """
 
     key: str
@@ -52,3 +53,4 @@ class DeviceSpec:
     opening: OpeningCommand
     proof_fields: tuple[str, ...]
     samples: tuple[Sample, ...]
+    counters: tuple[str, ...] = ()

@@ -1,0 +1,440 @@
+"""What a meter counts is held back, dropped, reset, rolled over or taken.
+
+The captured cabinet stands at 45 323.12 kWh (4 532 312 counts of 0.01 kWh) and 3 456.78 m³
+(345 678 counts of 10 L). At most it can measure 1.163 × 200 × 100 = 23 260 kW, so 3 876.67 kWh
+in ten minutes.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from fractions import Fraction
+import json
+from typing import Any
+
+import pytest
+
+from custom_components.hy_heating.hyheat.devices import HOUSEHOLD_VALVE, counters
+from custom_components.hy_heating.hyheat.devices.cabinet import CABINET
+from custom_components.hy_heating.hyheat.model import MeterReading, Register, Value
+from custom_components.hy_heating.hyheat.plausibility import (
+    MAX_POWER_KW,
+    Continued,
+    Judgement,
+    MeterMemory,
+)
+from tests.cabinets import GJ, KWH, MWH, cabinet
+
+ENERGY = "heat_energy_kwh"
+VOLUME = "volume_m3"
+START = 4_532_312
+TEN_MINUTES = 600.0
+INVALID = b"\xff\xff\xff\xff"
+
+
+class Meter:
+    """Feeds one cabinet's energy register to a memory, a report every ten minutes."""
+
+    def __init__(self, start: int = START, unit: int = KWH) -> None:
+        self.memory = MeterMemory()
+        self.now_s = 1_700_000_000.0
+        assert self.send(start, unit) is not None
+
+    def judge(
+        self,
+        counts: int | bytes,
+        unit: int = KWH,
+        after_s: float = TEN_MINUTES,
+        *,
+        direct: bool = False,
+        **others: int,
+    ) -> Judgement:
+        self.now_s += after_s
+        reading = cabinet({ENERGY: counts, **others}, {ENERGY: unit})
+        return self.memory.judge(reading, self.now_s, direct=direct)
+
+    def send(self, counts: int | bytes, unit: int = KWH, after_s: float = TEN_MINUTES) -> Value:
+        """Return what is shown of the energy."""
+        judged = self.judge(counts, unit, after_s)
+        assert not judged.late
+        return judged.values[ENERGY]
+
+    def delivered_late(self) -> bool:
+        return self.memory.delivered_late
+
+    @property
+    def is_reset(self) -> bool:
+        return ENERGY in self.memory.resets
+
+
+@pytest.fixture
+def meter() -> Meter:
+    return Meter()
+
+
+def test_the_physical_maximum() -> None:
+    assert pytest.approx(23_260) == MAX_POWER_KW
+
+
+def test_registers_are_exact() -> None:
+    # 0.01 GJ = 10 MJ = 10 / 3.6 kWh = 25/9 kWh; 163 163 of them are 453 230 5/9 kWh.
+    found = counters(cabinet({ENERGY: 163_163}, {ENERGY: GJ}))
+    assert found[ENERGY] == Register(163_163, 25, 9)
+    assert Register(163_163, 25, 9).exact == Fraction(4_079_075, 9)
+    assert Register(163_163, 25, 9).digit == Fraction(25, 9)
+    assert found[VOLUME] == Register(345_678, 1, 100)
+    assert found.keys() == set(CABINET.counters)
+    assert counters(cabinet({ENERGY: INVALID}))[ENERGY] is None
+    assert HOUSEHOLD_VALVE.counters == ()
+
+
+def test_growth_within_the_bound_is_taken_at_once(meter: Meter) -> None:
+    assert meter.send(START + 1) == 45_323.13
+    assert meter.send(START + 1) == 45_323.13
+    # 3 876.66 kWh more in ten minutes: just possible.
+    assert meter.send(START + 1 + 387_666) == 49_199.79
+    assert not meter.memory.resets
+
+
+@pytest.mark.parametrize(
+    "glitch",
+    [
+        pytest.param(0, id="zero"),
+        pytest.param(START * 95 // 100, id="a dip of 5 %"),
+        pytest.param(START - 1, id="a dip of one count"),
+        pytest.param(START * 10, id="a tenfold spike"),
+        pytest.param(START + 387_669, id="a bit more than possible"),
+        pytest.param(99_999_999, id="the end of the register"),
+    ],
+)
+def test_a_single_wrong_value_is_held_back_and_dropped(meter: Meter, glitch: int) -> None:
+    assert meter.send(glitch) == 45_323.12
+    assert meter.send(START + 5) == 45_323.17
+    assert meter.memory.counters[ENERGY].suspect is None
+    assert not meter.memory.resets
+
+
+def test_an_invalid_register_is_unknown_and_changes_nothing(meter: Meter) -> None:
+    assert meter.send(INVALID) is None
+    assert meter.send(START, unit=0x0A) is None, "a unit outside the table"
+    assert meter.send(START + 5) == 45_323.17
+
+
+def test_a_first_report_without_a_register(meter: Meter) -> None:
+    memory = MeterMemory()
+    reading = cabinet({ENERGY: INVALID})
+    assert memory.judge(reading, 0.0).values[ENERGY] is None
+    assert memory.judge(cabinet(), 600.0).values[ENERGY] == 45_323.12
+
+
+@pytest.mark.parametrize("new", [0, START * 95 // 100, START * 10])
+def test_a_value_that_comes_again_is_a_reset_and_unknown_until_continued(
+    meter: Meter, new: int
+) -> None:
+    assert meter.send(new) == 45_323.12
+    assert meter.send(new + 5) is None
+    assert meter.send(new + 9) is None
+    assert meter.memory.resets == {ENERGY: (Register(START, 1, 100), Register(new + 9, 1, 100))}
+
+    continued = meter.memory.continue_counter(ENERGY, meter.now_s)
+    assert continued == Continued(ENERGY, Register(START, 1, 100), Register(new + 9, 1, 100))
+    assert not meter.is_reset
+    assert meter.send(new + 10) == (new + 10) / 100
+    assert meter.memory.continue_counter(ENERGY, meter.now_s) is None, "only once"
+    assert meter.memory.continue_counter("nothing", meter.now_s) is None
+
+
+def test_a_reset_takes_itself_back_when_the_old_register_returns(meter: Meter) -> None:
+    for wrong in (0, 0, 0):
+        meter.send(wrong)
+    assert meter.is_reset
+    assert meter.send(START + 20) == 45_323.32
+    assert not meter.memory.resets
+
+
+def test_a_spike_that_stays_is_never_taken_for_growth(meter: Meter) -> None:
+    """After days the old counter might have come so far, by the bound alone."""
+    spike = START * 10
+    meter.send(spike)
+    meter.send(spike)
+    # 407 908 kWh take 17.5 hours at 23 260 kW.
+    assert meter.send(spike + 100, after_s=86_400.0) is None
+    assert meter.is_reset
+    assert meter.send(START + 100) == 45_324.12, "but the old register is back at once"
+
+
+def test_noise_is_held_back_as_long_as_it_lasts(meter: Meter) -> None:
+    for noise in (0, 9_000_000, 77, 8_000_000):
+        assert meter.send(noise) == 45_323.12
+    assert meter.send(START) == 45_323.12
+    assert meter.memory.counters[ENERGY].suspect is None
+
+
+def test_noise_after_a_reset_stays_unknown(meter: Meter) -> None:
+    meter.send(0)
+    meter.send(0)
+    assert meter.send(9_000_000) is None
+    assert meter.send(9_000_000) is None
+    assert meter.memory.resets[ENERGY][1].counts == 9_000_000
+
+
+def test_a_duplicate_does_not_confirm_itself(meter: Meter) -> None:
+    meter.send(0)
+    assert meter.send(0, after_s=0.1) == 45_323.12
+    assert meter.send(0, after_s=30.0) == 45_323.12
+    assert not meter.is_reset
+    assert meter.send(START + 3) == 45_323.15
+
+
+def test_a_register_rolls_over() -> None:
+    meter = Meter(99_999_950)
+    assert meter.send(20) == 999_999.5, "held back: it may be a glitch"
+    judged = meter.judge(30)
+    assert judged.values[ENERGY] == 0.3
+    # The new round starts 100 000 000 counts below the old one.
+    assert judged.continued == (
+        Continued(ENERGY, Register(99_999_950, 1, 100), Register(-50, 1, 100)),
+    )
+    assert meter.send(40) == 0.4
+    assert not meter.memory.resets
+
+
+def test_a_zero_near_the_end_of_the_register_is_no_roll_over() -> None:
+    meter = Meter(99_999_950)
+    assert meter.send(0) == 999_999.5
+    assert meter.send(99_999_960) == 999_999.6
+    assert not meter.memory.resets
+
+
+def test_a_reset_after_days_of_silence_is_no_roll_over() -> None:
+    # In ten days 5.58 GWh are possible by the bound, more than the whole register holds.
+    meter = Meter()
+    assert meter.send(0, after_s=864_000.0) == 45_323.12
+    assert meter.send(0) is None
+    assert meter.is_reset
+
+
+def test_a_reset_in_another_unit_is_no_roll_over() -> None:
+    meter = Meter(99_999_950)
+    assert meter.send(1, MWH) == 999_999.5
+    assert meter.send(1, MWH) is None
+    assert meter.is_reset
+
+
+# --- Units ----------------------------------------------------------------------------------
+
+
+def test_a_coarser_unit_shows_less_without_a_fall(meter: Meter) -> None:
+    # 45 323.12 kWh are 45.32 MWh, one digit of which is 10 kWh.
+    assert meter.send(4_532, MWH) == 45_323.12
+    assert meter.send(4_532, MWH) == 45_323.12
+    assert meter.send(4_533, MWH) == 45_330
+    assert meter.send(4_533_001, KWH) == 45_330.01
+    assert not meter.memory.resets
+
+
+def test_a_fall_of_more_than_a_digit_of_the_coarser_unit_is_one(meter: Meter) -> None:
+    assert meter.send(4_531, MWH) == 45_323.12  # 45 310 kWh: 13.12 kWh less
+    assert meter.send(4_531, MWH) is None
+    assert meter.send(4_533, MWH) == 45_330
+
+
+def test_kilowatt_hours_and_gigajoules_convert_exactly(meter: Meter) -> None:
+    # 45 323.12 kWh = 163.163232 GJ: 16 316 counts are 45 322 2/9 kWh, 16 317 are 45 325 kWh.
+    assert meter.send(16_316, GJ) == 45_323.12
+    assert meter.send(16_317, GJ) == 45_325
+    assert meter.send(4_532_500, KWH) == 45_325
+    meter.judge(4_532_499, KWH)  # one count less, in a unit that shows it
+    assert meter.memory.counters[ENERGY].suspect is not None
+    assert meter.send(4_532_501, KWH) == 45_325.01
+
+
+def test_the_unit_alone_changing_is_a_jump(meter: Meter) -> None:
+    # 4 532 312 counts of 10 kWh are a thousand times as much.
+    assert meter.send(START, MWH) == 45_323.12
+    assert meter.send(START, KWH) == 45_323.12
+    assert meter.memory.counters[ENERGY].suspect is None
+
+
+# --- Order and time -------------------------------------------------------------------------
+
+
+def grown(meter: Meter) -> list[int]:
+    counts = [START + 10 * step for step in range(1, 6)]
+    for number in counts:
+        meter.send(number)
+    return counts
+
+
+@pytest.mark.parametrize("back", [START + 20, START + 25], ids=["seen", "never seen"])
+def test_an_older_report_is_late_and_not_applied(meter: Meter, back: int) -> None:
+    grown(meter)
+    assert meter.judge(back, after_s=2.0) == Judgement(True, {})
+    assert meter.send(START + 60) == 45_323.72
+    assert not meter.memory.resets
+
+
+def test_late_reports_in_a_row_are_all_late(meter: Meter) -> None:
+    for number in (counts := grown(meter))[:-1]:
+        assert meter.judge(number, after_s=0.01).late
+    assert not meter.judge(counts[-1], after_s=0.01).late
+    assert meter.send(START + 60) == 45_323.72
+
+
+def test_a_fall_below_all_that_is_remembered_is_no_late_report(meter: Meter) -> None:
+    grown(meter)
+    judged = meter.judge(START - 1)
+    assert not judged.late
+    assert judged.values[ENERGY] == 45_323.62
+
+
+def test_one_counter_higher_is_no_late_report(meter: Meter) -> None:
+    grown(meter)
+    judged = meter.judge(START + 20, volume_m3=345_679)
+    assert not judged.late
+    assert judged.values[ENERGY] == 45_323.62
+    assert judged.values[VOLUME] == 3_456.79
+
+
+def test_one_that_stays_late_is_a_reset(meter: Meter) -> None:
+    grown(meter)
+    assert meter.judge(START + 20).late
+    assert meter.send(START + 20) is None
+    assert meter.is_reset
+
+
+def test_a_backlog_is_judged_as_a_whole(meter: Meter) -> None:
+    """Ten hours of reports within a second: 500 kWh each, far too much for a second."""
+    for step in range(1, 61):
+        judged = meter.judge(START + step * 50_000, after_s=36_000.0 if step == 1 else 0.016)
+        assert judged.values[ENERGY] == (START + step * 50_000) / 100
+        assert meter.delivered_late() is (step > 1), "the first one could be in time"
+    # After it the usual bound counts again: 30 000 kWh in ten minutes are too much.
+    assert meter.send(START + 6_000_000) == (START + 3_000_000) / 100
+    assert not meter.delivered_late()
+
+
+def test_a_backlog_beyond_the_bound_is_held_back(meter: Meter) -> None:
+    assert meter.send(START + 380_000) == 49_123.12
+    assert meter.send(START + 500_000, after_s=0.1) == 49_123.12
+    assert meter.send(START + 500_000) == 50_323.12, "by then it is possible"
+
+
+def test_the_first_backlog_of_a_new_meter_is_taken() -> None:
+    meter = Meter()
+    for step in range(1, 61):
+        assert meter.send(START + step * 50_000, after_s=0.016) == (START + step * 50_000) / 100
+
+
+def test_duplicates_and_direct_answers_are_not_delivered_late(meter: Meter) -> None:
+    meter.send(START + 1)
+    meter.judge(START + 1, after_s=0.1)
+    assert not meter.delivered_late()
+    meter.judge(START + 2, after_s=0.1, direct=True)
+    assert not meter.delivered_late()
+    meter.judge(START + 3, after_s=0.1)
+    assert meter.delivered_late()
+    meter.judge(START + 3, after_s=0.1)
+    assert meter.delivered_late(), "a duplicate does not make it newer"
+
+
+def test_a_clock_that_is_set_back_costs_nothing(meter: Meter) -> None:
+    meter.send(START)
+    assert meter.send(START + 1_000, after_s=-7_200.0) == 45_333.12
+    assert meter.send(START + 2_000) == 45_343.12
+    assert meter.send(START * 10) == 45_343.12, "and the bound still counts"
+    assert meter.send(START + 3_000) == 45_353.12
+    assert not meter.memory.resets
+
+
+# --- Household valves -----------------------------------------------------------------------
+
+
+def valve(clock: datetime) -> MeterReading:
+    values: dict[str, Value] = {"device_clock": clock, "opening_pct": 100}
+    return MeterReading("valve", b"\x23\x22\x73\x10\x00\x11\x11", 0x81, 0x901F, 1, values, b"")
+
+
+def clocks(count: int, start: datetime) -> Iterator[datetime]:
+    for step in range(count):
+        yield start + timedelta(hours=step)
+
+
+T0 = datetime(2024, 5, 26, 12)  # noqa: DTZ001 - a device's clock has no zone
+
+
+def test_an_older_device_clock_is_a_late_report() -> None:
+    memory = MeterMemory()
+    for step, clock in enumerate(clocks(5, T0)):
+        assert not memory.judge(valve(clock), step * 3600.0).late
+    assert memory.judge(valve(T0 + timedelta(hours=2)), 4 * 3600.0 + 1).late
+    assert not memory.judge(valve(T0 + timedelta(hours=4)), 4 * 3600.0 + 2).late, "a duplicate"
+    assert not memory.judge(valve(T0 + timedelta(hours=5)), 5 * 3600.0).late
+
+
+def test_a_device_clock_that_was_set_back_is_believed_the_second_time() -> None:
+    memory = MeterMemory()
+    for step, clock in enumerate(clocks(5, T0)):
+        memory.judge(valve(clock), step * 3600.0)
+    assert memory.judge(valve(T0 + timedelta(hours=2)), 5 * 3600.0).late
+    assert not memory.judge(valve(T0 + timedelta(hours=3)), 6 * 3600.0).late
+    assert not memory.judge(valve(T0 + timedelta(hours=4)), 7 * 3600.0).late
+
+
+def test_a_device_clock_far_back_was_set() -> None:
+    memory = MeterMemory()
+    for step, clock in enumerate(clocks(5, T0)):
+        memory.judge(valve(clock), step * 3600.0)
+    assert not memory.judge(valve(T0 - timedelta(days=2)), 5 * 3600.0).late
+    assert not memory.judge(valve(T0 - timedelta(days=2, hours=-1)), 6 * 3600.0).late
+
+
+# --- Across restarts ------------------------------------------------------------------------
+
+
+def restarted(memory: MeterMemory) -> MeterMemory:
+    return MeterMemory.from_dict(json.loads(json.dumps(memory.as_dict())))
+
+
+def test_all_that_matters_survives_a_restart(meter: Meter) -> None:
+    meter.send(0)
+    meter.memory = restarted(meter.memory)
+    assert meter.send(5) is None, "the one before the restart is confirmed"
+    meter.memory = restarted(meter.memory)
+    assert meter.is_reset
+    assert meter.memory.shown(cabinet({ENERGY: 5}))[ENERGY] is None
+    assert meter.memory.continue_counter(ENERGY, meter.now_s) is not None
+    meter.memory = restarted(meter.memory)
+    assert meter.send(6) == 0.06
+    assert meter.send(START) == 0.06, "and judged by the register of before"
+
+
+def test_nothing_known_survives_too() -> None:
+    assert restarted(MeterMemory()) == MeterMemory()
+
+
+GOOD = MeterMemory()
+GOOD.judge(cabinet(), 1.0)
+_ROW = GOOD.as_dict()["counters"][ENERGY]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {**GOOD.as_dict(), "last_s": "soon"},
+        {**GOOD.as_dict(), "last_s": "nan"},
+        {**GOOD.as_dict(), "last_s": []},
+        {**GOOD.as_dict(), "counters": None},
+        {**GOOD.as_dict(), "counters": {ENERGY: []}},
+        {**GOOD.as_dict(), "counters": {ENERGY: [[1, 1, 0], *_ROW[1:]]}},
+        {**GOOD.as_dict(), "counters": {ENERGY: [[1, 1], *_ROW[1:]]}},
+        {**GOOD.as_dict(), "counters": {ENERGY: [[float("inf"), 1, 1], *_ROW[1:]]}},
+        {**GOOD.as_dict(), "counters": {ENERGY: [*_ROW[:3], None, *_ROW[4:]]}},
+        {**GOOD.as_dict(), "flow_scale": [3.0, 0, 0]},
+        {**GOOD.as_dict(), "reversal": 5},
+    ],
+)
+def test_a_damaged_memory_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        MeterMemory.from_dict(wrong)
+    assert MeterMemory.from_dict(GOOD.as_dict()).counters.keys() == GOOD.counters.keys()
