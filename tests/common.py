@@ -124,7 +124,7 @@ def make_entry(**options: object) -> MockConfigEntry:
         title="Building 3",
         unique_id=GATEWAY_ID,
         data={**BROKER, "gateway_id": GATEWAY_ID, "area_id": None},
-        options=options,
+        options={"move_pause_s": 0, **options},
     )
 
 

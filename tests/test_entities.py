@@ -34,6 +34,11 @@ GATEWAY_STATES = {
     "mbus_current": ("sensor", "3", True),
     "last_seen": ("sensor", "2024-05-28T07:29:41+00:00", True),
     "meters_reporting": ("sensor", "2", True),
+    "valves_unproven": ("sensor", "0", True),
+    "commands_sent": ("sensor", "0", False),
+    "commands_verified": ("sensor", "0", False),
+    "commands_failed": ("sensor", "0", False),
+    "time_to_proof": ("sensor", STATE_UNKNOWN, False),
     "csq": ("sensor", STATE_UNKNOWN, False),  # 99 means unknown
     "iccid": ("sensor", "89860025102250386087", False),
     "model_mode": ("sensor", "136", False),
@@ -47,6 +52,7 @@ GATEWAY_STATES = {
 }
 CABINET_STATES = {
     "valve": ("valve", "open", True),
+    "command": ("event", STATE_UNKNOWN, True),
     "heat_energy": ("sensor", "45323.12", True),
     "volume": ("sensor", "3456.78", True),
     "volume_flow_rate": ("sensor", "0", True),
@@ -65,6 +71,7 @@ CABINET_STATES = {
 }
 VALVE_STATES = {
     "valve": ("valve", "open", True),
+    "command": ("event", STATE_UNKNOWN, True),
     "supply_temperature": ("sensor", "28.0", True),
     "return_temperature": ("sensor", "28.1", True),
     "last_report": ("sensor", "2024-05-28T07:29:41+00:00", True),

@@ -28,6 +28,7 @@ from custom_components.hy_heating.hyheat.errors import (
 
 from .common import (
     CABINET,
+    COMMAND_TOPIC,
     GATEWAY_ID,
     REPORT_TOPIC,
     FakeLink,
@@ -46,12 +47,12 @@ async def test_unload_and_reload_leave_nothing_behind(
     hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
 ) -> None:
     assert_state(entry, ConfigEntryState.LOADED)
-    assert (list(link.subscriptions), link.users) == ([REPORT_TOPIC], 1)
+    assert (list(link.subscriptions), link.users) == ([REPORT_TOPIC, COMMAND_TOPIC], 1)
     link.deliver(captured("cabinet_report"))
     await hass.async_block_till_done()
 
     await hass.config_entries.async_reload(entry.entry_id)
-    assert (list(link.subscriptions), link.users) == ([REPORT_TOPIC], 1)
+    assert (list(link.subscriptions), link.users) == ([REPORT_TOPIC, COMMAND_TOPIC], 1)
     assert len(link.status_listeners) == 2
 
     await hass.config_entries.async_unload(entry.entry_id)

@@ -42,7 +42,7 @@ def test_every_place_of_the_public_address_is_listed() -> None:
     naming = {
         str(path.relative_to(ROOT))
         for path in places
-        if path.is_file() and ADDRESS.search(path.read_text())
+        if path.is_file() and ADDRESS.search(path.read_text(errors="replace"))
     }
     assert naming == set(re.findall(r"^- `([^`]+)`", section, flags=re.MULTILINE))
 

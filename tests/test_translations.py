@@ -10,6 +10,7 @@ import pytest
 
 from custom_components.hy_heating.binary_sensor import GATEWAY_BINARY_SENSORS
 from custom_components.hy_heating.button import GATEWAY_BUTTONS
+from custom_components.hy_heating.event import COMMAND
 from custom_components.hy_heating.hyheat.devices import DEVICES
 from custom_components.hy_heating.hyheat.errors import FailureReason
 from custom_components.hy_heating.meter import Silence
@@ -29,7 +30,8 @@ TABLES: dict[str, list[tuple[EntityDescription, ...]]] = {
     "sensor": [GATEWAY_SENSORS, (*CABINET_SENSORS, LAST_REPORT), (*VALVE_SENSORS, LAST_REPORT)],
     "binary_sensor": [GATEWAY_BINARY_SENSORS],
     "button": [GATEWAY_BUTTONS],
-    "valve": [(row,) for _, row in VALVES.values()],
+    "event": [(COMMAND,)],
+    "valve": [(row,) for row in VALVES.values()],
 }
 
 
@@ -94,7 +96,7 @@ def test_every_silence_has_a_word(language: str) -> None:
 
 def test_icons_for_every_named_entity_without_a_device_class_icon() -> None:
     icons = json.loads((ROOT / "icons.json").read_text())["entity"]
-    for platform in ("sensor", "binary_sensor", "button"):
+    for platform in ("sensor", "binary_sensor", "button", "event"):
         named = {row.translation_key for table in TABLES[platform] for row in table} - {None}
         assert icons[platform].keys() <= named, "no icon is left over"
         bare = {
@@ -140,8 +142,8 @@ def test_the_budget_of_enabled_entities() -> None:
         return sum(row.entity_registry_enabled_default for table in tables for row in table)
 
     assert enabled(GATEWAY_SENSORS, GATEWAY_BINARY_SENSORS, GATEWAY_BUTTONS) <= 12
-    assert enabled(CABINET_SENSORS, (LAST_REPORT,)) + 1 <= 12  # and the valve
-    assert enabled(VALVE_SENSORS, (LAST_REPORT,)) + 1 <= 5
+    assert enabled(CABINET_SENSORS, (LAST_REPORT, COMMAND)) + 1 <= 12  # and the valve
+    assert enabled(VALVE_SENSORS, (LAST_REPORT, COMMAND)) + 1 <= 5
 
     def with_statistics(table: tuple[Any, ...]) -> int:
         return sum(row.entity_registry_enabled_default and bool(row.state_class) for row in table)

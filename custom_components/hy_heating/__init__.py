@@ -7,8 +7,14 @@ from homeassistant.exceptions import (
     ConfigEntryNotReady,
     HomeAssistantError,
 )
-from homeassistant.helpers import area_registry as ar, device_registry as dr
+from homeassistant.helpers import (
+    area_registry as ar,
+    config_validation as cv,
+    device_registry as dr,
+)
+from homeassistant.helpers.typing import ConfigType
 
+from .actions import async_register_actions
 from .const import CONF_AREA_ID, CONNECT_TIMEOUT_S, DOMAIN, MANUFACTURER
 from .coordinator import GatewayCoordinator
 from .entity import gateway_identifier, meter_identifier
@@ -24,13 +30,27 @@ from .links.settings import BrokerSettings
 from .runtime import HyConfigEntry, HyRuntime
 from .store import async_remove_store
 
-PLATFORMS = [Platform.BINARY_SENSOR, Platform.BUTTON, Platform.SENSOR, Platform.VALVE]
+CONFIG_SCHEMA = cv.config_entry_only_config_schema(DOMAIN)
+
+PLATFORMS = [
+    Platform.BINARY_SENSOR,
+    Platform.BUTTON,
+    Platform.EVENT,
+    Platform.SENSOR,
+    Platform.VALVE,
+]
 
 _NOT_READY_KEYS: dict[type[LinkError], str] = {
     LinkTlsError: "broker_tls_failed",
     LinkTimeoutError: "broker_timeout",
     SubscriptionRefusedError: "subscription_refused",
 }
+
+
+async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
+    """Register the actions, whatever is loaded."""
+    async_register_actions(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:

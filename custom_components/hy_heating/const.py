@@ -24,6 +24,17 @@ CONF_GATEWAYS = "gateways"
 # Keys of an entry's options.
 CONF_TRAVEL_TIME_S = "travel_time_s"
 CONF_SWAPPED_METERS = "swapped_meters"
+CONF_FLOW_SCALE = "flow_scale"
+CONF_READ_ONLY = "read_only"
+CONF_MOVE_PAUSE_S = "move_pause_s"
+
+FLOW_SCALES = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""What flows may be multiplied with: the decimals of that register were never captured."""
+
+# Kinds of repair issues that have a fix.
+ISSUE_COUNTER_RESET = "counter_reset"
+ISSUE_REVERSED = "temperatures_reversed"
+ISSUE_FLOW_SCALE = "flow_scale"
 
 DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
@@ -57,3 +68,11 @@ LISTEN_TICK_S = 0.5
 """How often the window looks at the clock and shows its progress."""
 MAX_HEARD = 500
 """Gateways that one window offers: more do not fit a form that a person reads."""
+FAILURES_TO_REPORT = 3
+"""A valve that failed so often in a row does not obey: once or twice may be chance."""
+MAX_CLOSING_SHARE = 0.3
+"""More of a gateway's household valves are not closed at once without being sure."""
+DEFAULT_MOVE_PAUSE_S = 30
+MAX_MOVE_PAUSE_S = 600
+EVENT_COMMAND = f"{DOMAIN}_command"
+"""Fired on the bus with the end of every command; the logbook tells it."""

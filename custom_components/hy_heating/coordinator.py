@@ -15,12 +15,15 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, Upda
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads
 
+from .commands import CommandCounters, CommandReport
 from .const import (
     AVAILABILITY_CHECK_INTERVAL,
     CONF_GATEWAY_ID,
-    CONF_SWAPPED_METERS,
+    CONF_MOVE_PAUSE_S,
+    CONF_READ_ONLY,
     CONF_TRAVEL_TIME_S,
     DEFAULT_CABINET_INTERVAL,
+    DEFAULT_MOVE_PAUSE_S,
     DEFAULT_OUT_OF_SEASON_INTERVAL,
     DEFAULT_TRAVEL_TIME_S,
     DEFAULT_VALVE_INTERVAL,
@@ -33,6 +36,7 @@ from .errors import to_home_assistant
 from .hyheat.client import (
     AvailabilityChanged,
     Event,
+    ForeignCommand,
     GatewayClient,
     MessageReceived,
     ReadingReceived,
@@ -47,7 +51,8 @@ from .hyheat.season import in_season
 from .hyheat.session import Timing
 from .links import BrokerLink
 from .meter import CABINET_KIND, UNKNOWN_KIND, MeterCoordinator, MeterData, Silence
-from .store import KeptGateway, KeptMeter, ReadingStore
+from .readings import GatewayReadings
+from .store import KeptGateway, ReadingStore
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -78,18 +83,23 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self.judged_from_s = self.now_s()
         self._link = link
         self._new_meter_listeners: list[Callable[[MeterCoordinator], None]] = []
-        self._swapped = frozenset(entry.options.get(CONF_SWAPPED_METERS, ()))
+        self.readings = GatewayReadings(self, entry)
         self._polling: asyncio.Task[None] | None = None
         self._settings_s: float | None = None
         self._heating: bool | None = None
         self._store = ReadingStore(hass, entry.entry_id, self._to_keep)
-        travel_s = entry.options.get(CONF_TRAVEL_TIME_S, DEFAULT_TRAVEL_TIME_S)
+        self.read_only: bool = entry.options.get(CONF_READ_ONLY, False)
+        self.counters = CommandCounters()
+        timing = Timing(
+            travel_s=entry.options.get(CONF_TRAVEL_TIME_S, DEFAULT_TRAVEL_TIME_S),
+            move_pause_s=entry.options.get(CONF_MOVE_PAUSE_S, DEFAULT_MOVE_PAUSE_S),
+        )
         self.client = GatewayClient(
             self.gateway_id,
             link,
             self._on_event,
             prefix=link.settings.prefix,
-            timing=Timing(travel_s=travel_s),
+            timing=timing,
             loads=json_loads,
         )
 
@@ -103,6 +113,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         await self._async_restore()
         await self.client.start()
         hass = self.hass
+        self._on_unload(self.readings.async_start())
         self._on_unload(self._link.add_status_listener(self._link_changed))
         for action, interval in (
             (self._judge, AVAILABILITY_CHECK_INTERVAL),
@@ -178,6 +189,17 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             return None
         return status.cabinets + status.valves
 
+    @property
+    def valves_unproven(self) -> list[str]:
+        """Numbers of the meters whose last command ended without proof."""
+        return sorted(number for number, meter in self.meters.items() if meter.commands.unproven)
+
+    @callback
+    def commands_ended(self, report: CommandReport) -> None:
+        """Count the end of a command."""
+        self.counters.add(report)
+        self.async_update_listeners()
+
     def interval(self, kind: str) -> timedelta:
         """Return the in-season upload interval of a kind of meter."""
         settings = self.data.settings
@@ -218,6 +240,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     def async_forget_meter(self, number: str) -> None:
         """Drop a meter whose device was removed; it returns with its next report."""
         self.meters.pop(number, None)
+        self.readings.async_forget(number)
         self._store.async_changed()
 
     # --- What happens -----------------------------------------------------------------------
@@ -239,6 +262,9 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
                 self._told()
             case AvailabilityChanged():
                 self._availability_changed(event)
+            case ForeignCommand(meter_number=number, opening_pct=opening_pct):
+                if meter := self.meters.get(number):
+                    meter.commands.async_foreign(opening_pct)
 
     def _heard(self) -> None:
         """Note a sign of life; entities see it with the next judgement, not with every message."""
@@ -299,11 +325,15 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         if meter is None and len(self.meters) >= MAX_METERS:
             self._refuse(reading, f"more than {MAX_METERS} meters")
             return
+        shown = self.readings.async_judge(reading, direct=event.protocol_code is None)
+        if shown is None:
+            return
         data = MeterData(
-            self._in_site_order(reading),
+            shown,
             dt_util.utcnow(),
             _first_known(event.port, known.port if known else None, 0),
             event.protocol_code or (known.protocol_code if known else None),
+            self.readings.was_late(number),
         )
         if meter is None:
             self._add_meter(number, data)
@@ -313,6 +343,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
         else:
             meter.async_received(data)
+        self.readings.async_published(number)
         self._store.async_changed()
 
     def _add_meter(self, number: str, data: MeterData) -> None:
@@ -342,50 +373,31 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
                 detail,
             )
 
-    def _in_site_order(
-        self, reading: MeterReading | UnknownReading
-    ) -> MeterReading | UnknownReading:
-        """Exchange supply and return where the site said that a valve has them the other way."""
-        if isinstance(reading, UnknownReading) or reading.meter_number not in self._swapped:
-            return reading
-        values = dict(reading.values)
-        values["supply_temperature_c"] = reading.values["return_temperature_c"]
-        values["return_temperature_c"] = reading.values["supply_temperature_c"]
-        return replace(reading, values=values)
-
     def _update_device(self, status: StatusReply) -> None:
         if self.device_id and status.firmware:
             dr.async_get(self.hass).async_update_device(self.device_id, sw_version=status.firmware)
 
     # --- Across restarts --------------------------------------------------------------------
 
+    @callback
+    def async_to_be_kept(self) -> None:
+        """Plan a write of what outlives a restart."""
+        self._store.async_changed()
+
     def _to_keep(self) -> KeptGateway:
         return KeptGateway(
             self.data.status,
             self.data.settings,
             self.data.last_seen,
-            {
-                number: KeptMeter(
-                    meter.data.reading,
-                    meter.data.received,
-                    meter.data.port,
-                    meter.data.protocol_code,
-                )
-                for number, meter in self.meters.items()
-            },
+            {number: meter.data for number, meter in self.meters.items()},
+            self.readings.to_keep(),
         )
 
     async def _async_restore(self) -> None:
         kept = await self._store.async_load()
         self.data = GatewayData(kept.status, kept.settings, kept.last_seen)
         self._judge_season()
-        for number, meter in kept.meters.items():
-            data = MeterData(
-                self._in_site_order(meter.reading),
-                meter.received,
-                meter.port,
-                meter.protocol_code,
-            )
+        for number, data in self.readings.async_restore(kept.meters, kept.readings).items():
             self.meters[number] = MeterCoordinator(self, number, data)
 
 

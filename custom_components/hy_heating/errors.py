@@ -6,6 +6,15 @@ from .const import DOMAIN
 from .hyheat.errors import FailureReason, HyHeatError, ReplyError, RequestError
 
 
+def unknown_device(target: str) -> HomeAssistantError:
+    """Return the error for something that only a known device type can do."""
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key="unknown_device",
+        translation_placeholders={"target": target},
+    )
+
+
 def to_home_assistant(err: HyHeatError, target: str) -> HomeAssistantError:
     """Return the translated error for a failed request; `target` names gateway or meter."""
     if isinstance(err, RequestError):

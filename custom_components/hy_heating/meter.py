@@ -1,6 +1,5 @@
 """One coordinator per meter: its last reading, whether it still counts, and its commands."""
 
-import asyncio
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +12,12 @@ from homeassistant.core import callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
 
+from .commands import ValveCommands
 from .const import DOMAIN, MISSED_INTERVALS
-from .errors import to_home_assistant
-from .hyheat.client import PendingOpening
-from .hyheat.errors import HyHeatError, ReplyError
+from .errors import to_home_assistant, unknown_device
+from .hyheat.errors import ReplyError
 from .hyheat.model import MeterAddress, MeterReading, UnknownReading
 from .hyheat.season import REPORTS_TO_LEARN, expected_interval_s
-from .hyheat.session import Result
 
 if TYPE_CHECKING:
     from .coordinator import GatewayCoordinator
@@ -29,6 +27,9 @@ _LOGGER = logging.getLogger(__name__)
 UNKNOWN_KIND = "unknown"
 CABINET_KIND = "cabinet"
 VALVE_KIND = "valve"
+
+OPENING_FIELDS = {CABINET_KIND: "actual_opening_pct", VALVE_KIND: "opening_pct"}
+"""The field that tells where a valve stands."""
 
 
 class Silence(StrEnum):
@@ -43,13 +44,15 @@ class Silence(StrEnum):
 class MeterData:
     """The last reading of a meter and when and how it came.
 
-    `port` and `protocol_code` are those of the last report; a direct reply carries none.
+    `port` and `protocol_code` are those of the last report; a direct reply carries none. One that
+    was `delivered_late` waited somewhere, so it is older than its time of receipt.
     """
 
     reading: MeterReading | UnknownReading
     received: datetime
     port: int = 0
     protocol_code: str | None = None
+    delivered_late: bool = False
 
     @property
     def kind(self) -> str:
@@ -77,16 +80,21 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
         self.gateway = gateway
         self.number = number
         self.data = data
-        self.pending_opening_pct: int | None = None
         self.silence: Silence | None = gateway.silence
         self._received_s: deque[float] = deque(maxlen=REPORTS_TO_LEARN + 1)
         self._alive_s = gateway.now_s()
-        self._pending: PendingOpening | None = None
+        self.commands = ValveCommands(self)
 
     @property
     def available(self) -> bool:
         """Whether the values count: broker, gateway and meter are all heard of."""
         return self.silence is None
+
+    @property
+    def opening_pct(self) -> int | float | None:
+        """Where the valve stands by its last report, None where unknown."""
+        field = OPENING_FIELDS.get(self.data.kind)
+        return self.data.number(field) if field else None
 
     @callback
     def async_received(self, data: MeterData) -> None:
@@ -98,6 +106,7 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
                 "Meter %s of gateway %s reports again", self.number, self.gateway.gateway_id
             )
         self.silence = self.gateway.silence
+        self.commands.async_reported()
         self.async_set_updated_data(data)
 
     @callback
@@ -122,66 +131,26 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
             self.silence = silence
             self.async_update_listeners()
 
-    async def async_set_opening(self, opening_pct: int) -> None:
-        """Move the valve; return when the device has confirmed it.
-
-        The proof follows by itself: until it came, or failed, `pending_opening_pct` is set.
-        Raises HomeAssistantError with the reason.
-        """
-        if not isinstance(reading := self.data.reading, MeterReading):
-            raise HomeAssistantError(
-                translation_domain=DOMAIN,
-                translation_key="unknown_device",
-                translation_placeholders={"target": self.number},
-            )
-        address = MeterAddress(reading.device, reading.address, self.data.port)
-        try:
-            pending = self.gateway.client.set_opening(address, opening_pct)
-        except HyHeatError as err:
-            raise to_home_assistant(err, self.number) from err
-        self._pending = pending
-        pending.replied.add_done_callback(lambda _: self._confirmed(pending, opening_pct))
-        # Who gave the command may be gone before it ends; the command itself goes on.
-        result = await asyncio.shield(pending.replied)
-        if result.reason is not None:
-            raise to_home_assistant(ReplyError(result.reason), self.number)
-
-    @callback
-    def _confirmed(self, pending: PendingOpening, opening_pct: int) -> None:
-        if pending.replied.result().reason is not None or self._pending is not pending:
-            return
-        self.pending_opening_pct = opening_pct
-        pending.ended.add_done_callback(lambda ended: self._ended(pending, ended.result()))
-        self.async_update_listeners()
-
-    @callback
-    def _ended(self, pending: PendingOpening, result: Result) -> None:
-        if self._pending is pending:
-            self._pending = None
-            self.pending_opening_pct = None
-            self.async_update_listeners()
-        if result.reason is not None:
-            _LOGGER.warning(
-                "Valve %s of gateway %s was told to move, without proof: %s, found %s",
-                self.number,
-                self.gateway.gateway_id,
-                result.reason,
-                result.found_pct,
-            )
-
     @override
     async def _async_update_data(self) -> MeterData:
         """Read this one meter, when somebody asks for an update of its entities."""
+        if isinstance(self.data.reading, MeterReading):
+            try:
+                await self.async_read()
+            except HomeAssistantError as err:
+                raise UpdateFailed(
+                    translation_domain=DOMAIN,
+                    translation_key=err.translation_key,
+                    translation_placeholders=err.translation_placeholders,
+                ) from err
+        return self.data  # the reading has come through the gateway meanwhile
+
+    async def async_read(self) -> MeterReading:
+        """Read this one meter directly; raises HomeAssistantError with the reason."""
         if not isinstance(reading := self.data.reading, MeterReading):
-            return self.data
+            raise unknown_device(self.number)
         address = MeterAddress(reading.device, reading.address, self.data.port)
         try:
-            await self.gateway.client.read_meter(address)
+            return await self.gateway.client.read_meter(address)
         except ReplyError as err:
-            failed = to_home_assistant(err, self.number)
-            raise UpdateFailed(
-                translation_domain=DOMAIN,
-                translation_key=failed.translation_key,
-                translation_placeholders=failed.translation_placeholders,
-            ) from err
-        return self.data  # the reading has come through the gateway meanwhile
+            raise to_home_assistant(err, self.number) from err

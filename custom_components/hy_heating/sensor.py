@@ -30,6 +30,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 from homeassistant.util import dt as dt_util
 
+from .commands import CommandCounters
 from .coordinator import GatewayCoordinator
 from .entity import HyGatewayEntity, HyMeterEntity
 from .hyheat.model import MeterReading, UnknownReading
@@ -311,6 +312,16 @@ def _status(key: str, field: str, **more: Any) -> GatewaySensorDescription:
     )
 
 
+def _counter(key: str, value_fn: Callable[[CommandCounters], int]) -> GatewaySensorDescription:
+    return GatewaySensorDescription(
+        key=key,
+        translation_key=key,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda gateway: value_fn(gateway.counters),
+    )
+
+
 def _csq(gateway: GatewayCoordinator) -> int | None:
     """Return the modem's signal index 0-31; 99 is its word for unknown."""
     status = gateway.data.status
@@ -363,6 +374,35 @@ GATEWAY_SENSORS = (
         entity_category=_DIAGNOSTIC,
         value_fn=lambda gateway: gateway.meters_reporting,
         attributes_fn=lambda gateway: {"expected": gateway.meters_expected},
+    ),
+    GatewaySensorDescription(
+        key="valves_unproven",
+        translation_key="valves_unproven",
+        entity_category=_DIAGNOSTIC,
+        value_fn=lambda gateway: len(gateway.valves_unproven),
+        attributes_fn=lambda gateway: {"valves": gateway.valves_unproven},
+    ),
+    _counter("commands_sent", lambda counters: counters.sent),
+    _counter("commands_verified", lambda counters: counters.verified),
+    GatewaySensorDescription(
+        key="commands_failed",
+        translation_key="commands_failed",
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda gateway: gateway.counters.failed.total(),
+        attributes_fn=lambda gateway: {
+            str(reason): count for reason, count in gateway.counters.failed.items()
+        },
+    ),
+    GatewaySensorDescription(
+        key="time_to_proof",
+        translation_key="time_to_proof",
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.SECONDS,
+        suggested_display_precision=0,
+        entity_category=_DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=lambda gateway: gateway.counters.mean_time_to_proof_s,
     ),
     GatewaySensorDescription(
         key="csq",
@@ -444,7 +484,10 @@ class LastReportSensor(HyMeterEntity, SensorEntity):
     @override
     def _refresh(self) -> tuple[Any, ...]:
         meter = self.coordinator
-        attributes: dict[str, Any] = {"problem": meter.silence}
+        attributes: dict[str, Any] = {
+            "problem": meter.silence,
+            "delivered_late": meter.data.delivered_late,
+        }
         if isinstance(meter.data.reading, UnknownReading):
             attributes["raw_frame"] = meter.data.reading.frame.hex().upper()
         self._attr_native_value = meter.data.received

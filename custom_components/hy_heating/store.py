@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 import logging
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import UnsupportedStorageVersionError
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
@@ -18,7 +20,8 @@ from .hyheat import frame
 from .hyheat.devices import to_reading
 from .hyheat.envelope import SettingsReply, StatusReply, decode_from_gateway, encode
 from .hyheat.errors import HyHeatError
-from .hyheat.model import MeterReading, UnknownReading
+from .issues import async_tell_store
+from .meter import MeterData
 
 _LOGGER = logging.getLogger(__name__)
 _VERSION = 1
@@ -36,26 +39,18 @@ class _StoredGateway(TypedDict):
     settings: str | None
     last_seen: str | None
     meters: dict[str, _StoredMeter]
-
-
-@dataclass(frozen=True, slots=True)
-class KeptMeter:
-    """The last reading of a meter, when it was received, and its port and protocol code."""
-
-    reading: MeterReading | UnknownReading
-    received: datetime
-    port: int
-    protocol_code: str | None
+    readings: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class KeptGateway:
-    """What is kept of a gateway: its last words, and its meters by number."""
+    """What is kept of a gateway: its last words, its meters by number, and what judges them."""
 
     status: StatusReply | None = None
     settings: SettingsReply | None = None
     last_seen: datetime | None = None
-    meters: Mapping[str, KeptMeter] = field(default_factory=dict)
+    meters: Mapping[str, MeterData] = field(default_factory=dict)
+    readings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _store(hass: HomeAssistant, entry_id: str) -> Store[_StoredGateway]:
@@ -74,25 +69,48 @@ class ReadingStore:
         self, hass: HomeAssistant, entry_id: str, collect: Callable[[], KeptGateway]
     ) -> None:
         """Keep the readings of an entry; `collect` is asked when it is time to write."""
+        self._hass = hass
+        self._entry_id = entry_id
         self._store = _store(hass, entry_id)
         self._collect = collect
         self._dirty = False
         self._loaded = False
 
     async def async_load(self) -> KeptGateway:
-        """Return what was kept; what cannot be read any more is left out and logged."""
-        stored = await self._store.async_load()
+        """Return what was kept; what cannot be read any more is left out and logged.
+
+        A file that is no JSON is set aside and reported by Home Assistant's store, one of another
+        shape by this one.
+        """
+        stored: object = None
+        try:
+            stored = await self._store.async_load()
+        except (KeyError, TypeError, AttributeError, UnsupportedStorageVersionError) as err:
+            await self._set_aside(repr(err))
         self._loaded = True
         if stored is None:
             return KeptGateway()
-        status, settings = _message(stored["status"]), _message(stored["settings"])
-        meters = {number: _meter(number, meter) for number, meter in stored["meters"].items()}
+        if not isinstance(stored, Mapping):
+            await self._set_aside(f"it holds a {type(stored).__name__}")
+            return KeptGateway()
+        status, settings = _message(stored.get("status")), _message(stored.get("settings"))
+        meters, readings = _mapping(stored.get("meters")), _mapping(stored.get("readings"))
+        kept = {str(number): _meter(str(number), meter) for number, meter in meters.items()}
         return KeptGateway(
             status if isinstance(status, StatusReply) else None,
             settings if isinstance(settings, SettingsReply) else None,
-            _time(stored["last_seen"]),
-            {number: meter for number, meter in meters.items() if meter is not None},
+            _time(stored.get("last_seen")),
+            {number: meter for number, meter in kept.items() if meter is not None},
+            readings,
         )
+
+    async def _set_aside(self, reason: str) -> None:
+        path = Path(self._store.path)
+        aside = path.with_name(f"{path.name}.corrupt.{dt_util.utcnow().isoformat()}")
+        _LOGGER.error("The kept readings are unreadable (%s); set aside as %s", reason, aside)
+        if await self._hass.async_add_executor_job(path.exists):
+            await self._hass.async_add_executor_job(path.rename, aside)
+        async_tell_store(self._hass, self._entry_id, str(aside))
 
     @callback
     def async_changed(self) -> None:
@@ -123,30 +141,41 @@ class ReadingStore:
                 )
                 for number, meter in kept.meters.items()
             },
+            readings=kept.readings,
         )
 
 
-def _time(text: str | None) -> datetime | None:
-    parsed = dt_util.parse_datetime(text) if text else None
+def _mapping(stored: object) -> Mapping[str, Any]:
+    return stored if isinstance(stored, Mapping) else {}
+
+
+def _time(text: object) -> datetime | None:
+    parsed = dt_util.parse_datetime(text) if isinstance(text, str) else None
     return None if parsed is None or parsed.tzinfo is None else dt_util.as_utc(parsed)
 
 
-def _message(text: str | None) -> object:
+def _message(text: object) -> object:
     try:
-        return decode_from_gateway(text.encode()) if text else None
+        return decode_from_gateway(text.encode()) if isinstance(text, str) else None
     except HyHeatError as err:
         _LOGGER.warning("A kept message is unreadable: %s", err)
         return None
 
 
-def _meter(number: str, stored: _StoredMeter) -> KeptMeter | None:
-    received = _time(stored["received"])
+def _meter(number: str, stored: object) -> MeterData | None:
+    parts = _mapping(stored)
+    raw, port, code = parts.get("frame"), parts.get("port"), parts.get("protocol_code")
+    received = _time(parts.get("received"))
+    code = code if isinstance(code, str) else None
+    if not isinstance(raw, str) or not isinstance(port, int) or received is None:
+        _LOGGER.warning("The kept reading of meter %s is incomplete", number)
+        return None
     try:
-        reading = to_reading(frame.parse(stored["frame"]), stored["protocol_code"])
+        reading = to_reading(frame.parse(raw), code)
     except HyHeatError as err:
         _LOGGER.warning("The kept reading of meter %s is unreadable: %s", number, err)
         return None
-    if received is None or reading.meter_number != number:
+    if reading.meter_number != number:
         _LOGGER.warning("The kept reading of meter %s is not its own", number)
         return None
-    return KeptMeter(reading, received, stored["port"], stored["protocol_code"])
+    return MeterData(reading, received, port, code)

@@ -19,20 +19,14 @@ PARALLEL_UPDATES = 0  # the session paces commands per bus
 
 # The valve is what a household valve is, so it takes the device's name; a cabinet has one.
 VALVES = {
-    CABINET_KIND: (
-        "actual_opening_pct",
-        ValveEntityDescription(
-            key="valve",
-            translation_key="valve",
-            device_class=ValveDeviceClass.WATER,
-            reports_position=True,
-        ),
+    CABINET_KIND: ValveEntityDescription(
+        key="valve",
+        translation_key="valve",
+        device_class=ValveDeviceClass.WATER,
+        reports_position=True,
     ),
-    VALVE_KIND: (
-        "opening_pct",
-        ValveEntityDescription(
-            key="valve", name=None, device_class=ValveDeviceClass.WATER, reports_position=True
-        ),
+    VALVE_KIND: ValveEntityDescription(
+        key="valve", name=None, device_class=ValveDeviceClass.WATER, reports_position=True
     ),
 }
 
@@ -69,14 +63,13 @@ class HyValve(HyMeterEntity, ValveEntity):
 
     def __init__(self, coordinator: MeterCoordinator) -> None:
         """Take the row of the meter's kind."""
-        self._field, description = VALVES[coordinator.data.kind]
-        super().__init__(coordinator, description)
+        super().__init__(coordinator, VALVES[coordinator.data.kind])
 
     @override
     def _refresh(self) -> tuple[Any, ...]:
         meter = self.coordinator
-        position = to_position(meter.data.number(self._field))
-        wished = meter.pending_opening_pct
+        position = to_position(meter.opening_pct)
+        wished = meter.commands.pending_opening_pct
         moving = wished is not None and wished != position
         self._attr_current_valve_position = position
         # valve.toggle asks for this one also where the position is known.
@@ -87,4 +80,4 @@ class HyValve(HyMeterEntity, ValveEntity):
 
     @override
     async def async_set_valve_position(self, position: int) -> None:
-        await self.coordinator.async_set_opening(position)
+        await self.coordinator.commands.async_set_opening(position)

@@ -6,6 +6,7 @@ link.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import logging
 from typing import cast
 
 from . import envelope
+from .devices import interpret
 from .envelope import (
     FromGateway,
     Loads,
@@ -24,12 +26,27 @@ from .envelope import (
     SettingsReply,
     StatusQuery,
     StatusReply,
+    TransparentCommand,
     TransparentReply,
 )
-from .errors import EnvelopeError, LinkError, RefusalReason, ReplyError
+from .errors import (
+    EnvelopeError,
+    FrameError,
+    LinkError,
+    RefusalReason,
+    ReplyError,
+    SubscriptionRefusedError,
+)
+from .frame import Frame, from_hex, scan
 from .intake import Refusals, Refused, contents_of, shortened
 from .link import Link
-from .model import FrameContent, MeterAddress, MeterReading, UnknownReading
+from .model import (
+    FrameContent,
+    MeterAddress,
+    MeterReading,
+    SetOpeningFrame,
+    UnknownReading,
+)
 from .session import (
     Action,
     Content,
@@ -47,6 +64,7 @@ from .session import (
 __all__ = [
     "AvailabilityChanged",
     "Event",
+    "ForeignCommand",
     "GatewayClient",
     "MessageReceived",
     "PendingOpening",
@@ -58,6 +76,10 @@ __all__ = [
 ]
 
 _LOGGER = logging.getLogger(__name__)
+
+OWN_REMEMBERED = 64
+OWN_REMEMBERED_S = 60.0
+"""What we sent comes back from the broker within its round trip, or never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +118,21 @@ class MessageReceived:
     """Any valid message: a sign of life."""
 
 
+@dataclass(frozen=True, slots=True)
+class ForeignCommand:
+    """Another master told a valve to move."""
+
+    meter_number: str
+    opening_pct: int | float
+
+
 type Event = (
-    ReadingReceived | StatusReceived | SettingsReceived | AvailabilityChanged | MessageReceived
+    ReadingReceived
+    | StatusReceived
+    | SettingsReceived
+    | AvailabilityChanged
+    | MessageReceived
+    | ForeignCommand
 )
 
 
@@ -134,6 +169,7 @@ class GatewayClient:
         self.refusals = Refusals()
         self._link = link
         self._listener = listener
+        self._own: deque[tuple[float, bytes]] = deque(maxlen=OWN_REMEMBERED)
         self._report_topic = envelope.report_topic(gateway_id, prefix)
         self._command_topic = envelope.command_topic(gateway_id, prefix)
         self._loads = loads
@@ -142,18 +178,19 @@ class GatewayClient:
         self._replies: dict[int, asyncio.Future[Result]] = {}
         self._sending: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._unsubscribe: Callable[[], Awaitable[None]] | None = None
+        self._unsubscribe: list[Callable[[], Awaitable[None]]] = []
         self._remove_status_listener: Callable[[], None] | None = None
         self._silent = False
 
     async def start(self) -> None:
-        """Subscribe to the gateway's reports.
+        """Subscribe to the gateway's reports, and to what other masters tell it.
 
         Raises LinkError, and SubscriptionRefusedError where the broker does not allow it.
         """
         self._remove_status_listener = self._link.add_status_listener(self._link_changed)
         try:
-            self._unsubscribe = await self._link.subscribe(self._report_topic, self._received)
+            self._unsubscribe = [await self._link.subscribe(self._report_topic, self._received)]
+            await self._watch_commands()
         except BaseException:  # a cancelled start must leave nothing behind either
             self._stop_listening()
             raise
@@ -168,10 +205,19 @@ class GatewayClient:
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
-        unsubscribe, self._unsubscribe = self._unsubscribe, None
-        if unsubscribe:
+        unsubscribes, self._unsubscribe = self._unsubscribe, []
+        for unsubscribe in unsubscribes:
             with suppress(LinkError):
                 await unsubscribe()
+
+    async def _watch_commands(self) -> None:
+        """See what other masters tell the gateway, where the broker lets us."""
+        try:
+            watch = await self._link.subscribe(self._command_topic, self._commanded)
+        except SubscriptionRefusedError as err:
+            _LOGGER.info("Commands of other masters stay unseen: %s", err)
+        else:
+            self._unsubscribe.append(watch)
 
     def _stop_listening(self) -> None:
         remove, self._remove_status_listener = self._remove_status_listener, None
@@ -251,6 +297,38 @@ class GatewayClient:
         # First whoever waits, then the listener, which may already ask for something new.
         self._run(self.session.receive(message, contents, self._now()))
         self._tell_all(message, contents)
+
+    def _commanded(self, _topic: str, payload: bytes, retained: bool) -> None:
+        """Take note of a command on the gateway's own topic, which is ours or another master's."""
+        if retained or self._is_own(payload):
+            return
+        try:
+            message = envelope.decode_to_gateway(payload, self.gateway_id, self._loads)
+            contents = [
+                interpret(found)
+                for found in (
+                    scan(from_hex(message.frame)) if isinstance(message, TransparentCommand) else ()
+                )
+                if isinstance(found, Frame)
+            ]
+        except (EnvelopeError, FrameError) as err:
+            _LOGGER.debug("Gateway %s: another master's command: %s", self.gateway_id, err)
+            return
+        for content in contents:
+            if isinstance(content, SetOpeningFrame) and content.opening_pct is not None:
+                self._run(self.session.foreign_move(content.address, self._now()))
+                number = content.address[:4].hex().upper()
+                self._tell(ForeignCommand(number, content.opening_pct))
+
+    def _is_own(self, payload: bytes) -> bool:
+        now = self._now()
+        while self._own and now - self._own[0][0] > OWN_REMEMBERED_S:
+            self._own.popleft()
+        for item in self._own:
+            if item[1] == payload:
+                self._own.remove(item)
+                return True
+        return False
 
     def _tell_all(self, message: FromGateway, contents: Sequence[Content]) -> None:
         self._tell(MessageReceived())
@@ -350,11 +428,13 @@ class GatewayClient:
         """
         ack_s = self.session.timing.ack_s
         is_poll = isinstance(action.message, StatusQuery | SettingsQuery)
+        payload = envelope.encode(action.message)
+        self._own.append((self._now(), payload))  # the broker sends it back to us
         try:
             async with asyncio.timeout(ack_s):
                 await self._link.publish(
                     self._command_topic,
-                    envelope.encode(action.message),
+                    payload,
                     expiry_s=max(1, int(ack_s)),
                     fresh=not is_poll,
                 )

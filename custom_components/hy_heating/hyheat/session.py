@@ -183,6 +183,13 @@ class Session:
             self._end_job(job, FailureReason.CANCELED, now)
         return self._settle(now)
 
+    def foreign_move(self, address: bytes, now: float) -> list[Action]:
+        """Take it that another master moved a valve: ours can no longer be proved."""
+        self._moved[address] = now
+        if proof := self._proofs.get(address):
+            self._proofs.end(proof, FailureReason.SUPERSEDED, now)
+        return self._settle(now)
+
     def send_failed(self, job: int, now: float) -> list[Action]:
         """Take it that a `Send` was not published: what waits for it fails at once."""
         self._queries.failed(job, now)

@@ -1,0 +1,125 @@
+"""The repair issues that readings raise, and that clear themselves."""
+
+from typing import TYPE_CHECKING
+
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr, issue_registry as ir
+
+from .const import DOMAIN, FLOW_SCALES, ISSUE_COUNTER_RESET, ISSUE_FLOW_SCALE, ISSUE_REVERSED
+from .continuation import COUNTER_SENSORS
+from .hyheat.model import Register
+
+if TYPE_CHECKING:
+    from .readings import GatewayReadings
+
+STORE_DAMAGED = "store_damaged"
+
+
+def issue_id(kind: str, entry: ConfigEntry, *parts: str) -> str:
+    """Return the id of an issue of an entry."""
+    return "_".join((kind, entry.unique_id or entry.entry_id, *parts))
+
+
+@callback
+def async_tell_counter(
+    readings: GatewayReadings, number: str, key: str, reset: tuple[Register, Register] | None
+) -> None:
+    """Raise or clear that a counter has begun again somewhere else."""
+    name, unit = COUNTER_SENSORS[key].key, COUNTER_SENSORS[key].unit
+    this = issue_id(ISSUE_COUNTER_RESET, readings.entry, number, key)
+    if reset is None:
+        ir.async_delete_issue(readings.hass, DOMAIN, this)
+        return
+    old, new = (f"{register.value:.2f} {unit}" for register in reset)
+    _raise(
+        readings,
+        this,
+        f"{ISSUE_COUNTER_RESET}_{name}",
+        {"kind": ISSUE_COUNTER_RESET, "number": number, "key": key},
+        {"meter": _name(readings, number), "old": old, "new": new},
+    )
+
+
+@callback
+def async_tell_reversal(readings: GatewayReadings, number: str, found: bool) -> None:
+    """Raise or clear that the return of a meter has been hotter than its supply for days."""
+    this = issue_id(ISSUE_REVERSED, readings.entry, number)
+    if not found:
+        ir.async_delete_issue(readings.hass, DOMAIN, this)
+        return
+    data: dict[str, str | int | float | None] = {"kind": ISSUE_REVERSED, "number": number}
+    _raise(readings, this, ISSUE_REVERSED, data, {"meter": _name(readings, number)})
+
+
+@callback
+def async_tell_flow_scale(readings: GatewayReadings, number: str | None, scale: float) -> None:
+    """Raise or clear that a gateway's flows are a power of ten off; `scale` would put it right."""
+    this = issue_id(ISSUE_FLOW_SCALE, readings.entry)
+    nearest = min(FLOW_SCALES, key=lambda known: abs(known - scale))
+    if number is None:
+        ir.async_delete_issue(readings.hass, DOMAIN, this)
+        return
+    _raise(
+        readings,
+        this,
+        ISSUE_FLOW_SCALE,
+        {"kind": ISSUE_FLOW_SCALE, "scale": nearest},
+        {
+            "gateway": readings.entry.title,
+            "meter": _name(readings, number),
+            "scale": f"{nearest:g}",
+        },
+    )
+
+
+@callback
+def async_clear_meter(readings: GatewayReadings, number: str) -> None:
+    """Clear all that was said of a meter."""
+    for key in COUNTER_SENSORS:
+        async_tell_counter(readings, number, key, None)
+    async_tell_reversal(readings, number, found=False)
+
+
+@callback
+def async_tell_store(hass: HomeAssistant, entry_id: str, path: str) -> None:
+    """Raise that the kept readings were unreadable; there is nothing to fix but to know it."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        f"{STORE_DAMAGED}_{entry_id}",
+        is_fixable=False,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=STORE_DAMAGED,
+        translation_placeholders={"path": path},
+    )
+
+
+def _raise(
+    readings: GatewayReadings,
+    this: str,
+    translation_key: str,
+    data: dict[str, str | int | float | None],
+    placeholders: dict[str, str],
+) -> None:
+    ir.async_create_issue(
+        readings.hass,
+        DOMAIN,
+        this,
+        is_fixable=True,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=translation_key,
+        translation_placeholders=placeholders,
+        data={"entry_id": readings.entry.entry_id, **data},
+    )
+
+
+def _name(readings: GatewayReadings, number: str) -> str:
+    """Return what the user calls a meter."""
+    devices = dr.async_entries_for_config_entry(
+        dr.async_get(readings.hass), readings.entry.entry_id
+    )
+    names = (
+        device.name_by_user or device.name for device in devices if device.serial_number == number
+    )
+    return next(names, None) or number
