@@ -23,6 +23,8 @@ make_environment() {
     "make it writable, or set XDG_CACHE_HOME to a folder that is"
   [ -w "$root" ] || die "cannot write to $root" "run this in a checkout that belongs to you"
 
+  cd "$root" || exit 1 # uv reads settings from the folder it is started in
+
   take_lock
   if in_place; then # another run made it while this one waited
     [ "$quiet" = yes ] || say "everything is in place in .venv"
