@@ -6,6 +6,7 @@ from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsF
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.selector import (
+    BooleanSelector,
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
@@ -16,9 +17,13 @@ from homeassistant.helpers.selector import (
 import voluptuous as vol
 
 from .const import (
+    CONF_MOVE_PAUSE_S,
+    CONF_READ_ONLY,
     CONF_SWAPPED_METERS,
     CONF_TRAVEL_TIME_S,
+    DEFAULT_MOVE_PAUSE_S,
     DEFAULT_TRAVEL_TIME_S,
+    MAX_MOVE_PAUSE_S,
     MAX_TRAVEL_TIME_S,
     MIN_TRAVEL_TIME_S,
     VALVE_MODEL,
@@ -34,8 +39,15 @@ _TRAVEL_TIME = NumberSelector(
 )
 
 
+_MOVE_PAUSE = NumberSelector(
+    NumberSelectorConfig(
+        min=0, max=MAX_MOVE_PAUSE_S, unit_of_measurement="s", mode=NumberSelectorMode.BOX
+    )
+)
+
+
 class HyOptionsFlow(OptionsFlowWithReload):
-    """Travel time of the valves, and the meters whose two temperatures are exchanged."""
+    """What the valves may be told, and the meters whose two temperatures are exchanged."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for all options at once."""
@@ -47,7 +59,13 @@ class HyOptionsFlow(OptionsFlowWithReload):
         fields: dict[vol.Marker, Any] = {
             vol.Required(CONF_TRAVEL_TIME_S, default=travel_time_s): vol.All(
                 _TRAVEL_TIME, vol.Coerce(int)
-            )
+            ),
+            vol.Required(
+                CONF_MOVE_PAUSE_S, default=options.get(CONF_MOVE_PAUSE_S, DEFAULT_MOVE_PAUSE_S)
+            ): vol.All(_MOVE_PAUSE, vol.Coerce(int)),
+            vol.Required(
+                CONF_READ_ONLY, default=options.get(CONF_READ_ONLY, False)
+            ): BooleanSelector(),
         }
         # What was chosen stays a choice when the meter is gone: it may come back.
         names = dict(zip(swapped, swapped, strict=True)) | valve_names(self.hass, self.config_entry)

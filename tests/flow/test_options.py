@@ -28,7 +28,7 @@ async def test_defaults_without_any_valve(hass: HomeAssistant, set_up: list[str]
     entry = add_entry(hass, GATEWAY_A, 1883)
     form = await hass.config_entries.options.async_init(entry.entry_id)
     assert (form["type"], form["step_id"]) == (FlowResultType.FORM, "init")
-    assert defaults(form) == {"travel_time_s": 180}
+    assert defaults(form) == {"travel_time_s": 180, "move_pause_s": 30, "read_only": False}
 
 
 async def test_options_are_stored_and_the_entry_is_reloaded(
@@ -51,19 +51,32 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
         ("23227311", "Household valve 23227311"),
     ]
     done = await hass.config_entries.options.async_configure(
-        form["flow_id"], {"travel_time_s": 240, "swapped_meters": ["23227310"]}
+        form["flow_id"],
+        {
+            "travel_time_s": 240,
+            "move_pause_s": 60,
+            "read_only": True,
+            "swapped_meters": ["23227310"],
+        },
     )
     await hass.async_block_till_done()
     assert done["type"] is FlowResultType.CREATE_ENTRY
     assert entry.options == {
         "kept": True,
         "travel_time_s": 240,
+        "move_pause_s": 60,
+        "read_only": True,
         "swapped_meters": ["23227310"],
     }
     assert set_up == [GATEWAY_A]
 
     form = await hass.config_entries.options.async_init(entry.entry_id)
-    assert defaults(form) == {"travel_time_s": 240, "swapped_meters": ["23227310"]}
+    assert defaults(form) == {
+        "travel_time_s": 240,
+        "move_pause_s": 60,
+        "read_only": True,
+        "swapped_meters": ["23227310"],
+    }
 
 
 async def test_meter_that_vanished_stays_chosen_and_can_be_given_up(
