@@ -8,7 +8,7 @@ import inspect
 import selectors
 from typing import Any, override
 
-from custom_components.hy_heating.hyheat.errors import LinkError
+from custom_components.hy_heating.hyheat.errors import LinkError, SubscriptionRefusedError
 from custom_components.hy_heating.hyheat.link import Link, MessageListener, StatusListener
 
 
@@ -31,6 +31,7 @@ class FakeLink:
         self.status_listeners: list[StatusListener] = []
         self.published: list[Published] = []
         self.subscribe_error: LinkError | None = None
+        self.refused: set[str] = set()
         self.unsubscribe_error: LinkError | None = None
         self.publish_error: LinkError | None = None
         self.delay_s = 0.0
@@ -42,6 +43,8 @@ class FakeLink:
         await asyncio.sleep(self.delay_s)
         if self.subscribe_error:
             raise self.subscribe_error
+        if topic in self.refused:
+            raise SubscriptionRefusedError(topic)
         self.subscriptions[topic] = listener
         return partial(self._unsubscribe, topic)
 

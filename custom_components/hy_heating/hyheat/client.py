@@ -37,7 +37,7 @@ from .errors import (
     ReplyError,
     SubscriptionRefusedError,
 )
-from .frame import Frame, from_hex, scan
+from .frame import parse
 from .intake import Refusals, Refused, contents_of, shortened
 from .link import Link
 from .model import (
@@ -304,31 +304,25 @@ class GatewayClient:
             return
         try:
             message = envelope.decode_to_gateway(payload, self.gateway_id, self._loads)
-            contents = [
-                interpret(found)
-                for found in (
-                    scan(from_hex(message.frame)) if isinstance(message, TransparentCommand) else ()
-                )
-                if isinstance(found, Frame)
-            ]
+            if not isinstance(message, TransparentCommand):
+                return
+            content = interpret(parse(message.frame))
         except (EnvelopeError, FrameError) as err:
             _LOGGER.debug("Gateway %s: another master's command: %s", self.gateway_id, err)
             return
-        for content in contents:
-            if isinstance(content, SetOpeningFrame) and content.opening_pct is not None:
-                self._run(self.session.foreign_move(content.address, self._now()))
-                number = content.address[:4].hex().upper()
-                self._tell(ForeignCommand(number, content.opening_pct))
+        if isinstance(content, SetOpeningFrame) and content.opening_pct is not None:
+            self._run(self.session.foreign_move(content.address, self._now()))
+            number = content.address[:4].hex().upper()
+            self._tell(ForeignCommand(number, content.opening_pct))
 
     def _is_own(self, payload: bytes) -> bool:
         now = self._now()
         while self._own and now - self._own[0][0] > OWN_REMEMBERED_S:
             self._own.popleft()
-        for item in self._own:
-            if item[1] == payload:
-                self._own.remove(item)
-                return True
-        return False
+        ours = next((item for item in self._own if item[1] == payload), None)
+        if ours is not None:
+            self._own.remove(ours)
+        return ours is not None
 
     def _tell_all(self, message: FromGateway, contents: Sequence[Content]) -> None:
         self._tell(MessageReceived())

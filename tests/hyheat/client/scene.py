@@ -1,7 +1,7 @@
 """A client, the fake link that a test plays, and what the listener was told."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -66,9 +66,12 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*, connected: bool = True, **given: Any) -> AsyncIterator[Scene]:
+async def scene(
+    *, connected: bool = True, refused: Collection[str] = (), **given: Any
+) -> AsyncIterator[Scene]:
     """Start a client, and stop it."""
     played = Scene(connected=connected, **given)
+    played.link.refused.update(refused)
     await played.client.start()
     yield played
     await played.client.stop()

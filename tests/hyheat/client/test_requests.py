@@ -51,7 +51,7 @@ from .scene import (
 @in_virtual_time
 async def test_start_subscribes_to_the_gateway_and_to_nothing_else() -> None:
     async with scene() as played:
-        assert list(played.link.subscriptions) == [REPORTS]
+        assert list(played.link.subscriptions) == [REPORTS, COMMANDS]
         assert played.events == [UP]
         assert await played.sent() == []
 
@@ -59,7 +59,10 @@ async def test_start_subscribes_to_the_gateway_and_to_nothing_else() -> None:
 @in_virtual_time
 async def test_the_prefix_of_the_topics_is_the_site_s() -> None:
     async with scene(prefix="site/7") as played:
-        assert list(played.link.subscriptions) == [f"site/7/set/{GATEWAY_ID}"]
+        assert list(played.link.subscriptions) == [
+            f"site/7/set/{GATEWAY_ID}",
+            f"site/7/get/{GATEWAY_ID}",
+        ]
         played.client.set_opening(VALVE, 50)
         await asyncio.sleep(1)
         assert played.link.published[0].topic == f"site/7/get/{GATEWAY_ID}"

@@ -358,7 +358,7 @@ def _play_on(bus: Bus, ticket: int) -> None:
                 bus.read_ack()
                 for meter in (VALVE, VALVE_2, VALVE_3, CABINET):
                     bus.report(meter, *_openings(bus, meter))
-            case None:
+            case _:  # no raw frames here
                 deadline = bus.session.next_deadline()
                 assert deadline is not None, "nothing would ever end it"
                 bus.wait(deadline - bus.now)

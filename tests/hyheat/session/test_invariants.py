@@ -305,7 +305,7 @@ class Conversations(RuleBasedStateMachine):
                 self._show(meter, shown, self.bus.answer)
             case ReadNow():
                 self.bus.read_ack()
-            case None:
+            case _:  # no raw frames here
                 for meter in METERS:
                     self._show(meter, shown, self.bus.report)
 
