@@ -145,6 +145,11 @@ class TestText:
         assert '    15  23   heat energy                               "        ' in text
         assert "    18  06   unit of heat energy                       unknown  " in text
 
+    def test_numbers_of_bytes(self, shown: Shown) -> None:
+        for data, said in ((b"\x07", "1 byte "), (b"\x07\x08", "2 bytes ")):
+            _, text = shown(build(0x53, bytes(7), 0xC1, data).raw.hex())
+            assert f"    10  0{len(data)}   length        {said}" in text
+
     def test_an_error_reply_to_something_unknown(self, shown: Shown) -> None:
         _, text = shown(build(0x53, bytes(7), 0xFF, b"\x07").raw.hex())
         assert text.startswith("valve 00000000: error reply (C=FF)\n")

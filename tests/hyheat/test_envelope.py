@@ -223,6 +223,13 @@ class TestMalformed:
     def test_other_braces(self, text: str, end: str) -> None:
         assert refused(self.meter_data(text, end)).reason is RefusalReason.JSON
 
+    @pytest.mark.parametrize(
+        "text", ['"CSQ":99,99,"CSQ":1,1', '"meter_data":{"68"},"meter_data":{"68"}']
+    )
+    def test_one_shape_twice_was_never_captured(self, text: str) -> None:
+        raw = payload(40, {"transparent_port": 0}).replace(b'port": 0', f'port":0,{text}'.encode())
+        assert refused(raw).reason is RefusalReason.JSON
+
     def test_both_shapes_at_once_were_never_captured(self) -> None:
         raw = b'{"gw":{},"data":{"CSQ":99,99,"meter_data":{"6816"}}}'
         assert refused(raw).reason is RefusalReason.JSON
@@ -238,7 +245,7 @@ class TestRefusedBeforeItIsJson:
         assert largest == ReadNowAck(GATEWAY_ID, Stat.SUCCEEDED)
         error = refused(GOOD.ljust(MAX_PAYLOAD_SIZE + 1))
         assert error.reason is RefusalReason.TOO_LARGE
-        assert MAX_PAYLOAD_SIZE == 65536
+        assert (MAX_PAYLOAD_SIZE, MAX_NESTING) == (65536, 16)
 
     @pytest.mark.parametrize(
         ("raw", "offset"),

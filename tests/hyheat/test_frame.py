@@ -181,6 +181,11 @@ class TestDamaged:
         assert (error.kind, error.offset) == (FrameErrorKind.LENGTH, 5)
         assert (error.expected, error.found) == ("a header of 11 bytes", "4 bytes")
 
+    def test_a_header_and_no_more(self) -> None:
+        error = refused(READ[:11])
+        assert (error.kind, error.offset) == (FrameErrorKind.LENGTH, 10)
+        assert (error.expected, error.found) == ("16 bytes (L=03)", "11 bytes")
+
     @pytest.mark.parametrize(
         ("data", "offset", "found"),
         [
