@@ -250,8 +250,8 @@ def test_a_message_between_unanswered_requests_begins_the_count_anew() -> None:
         for _ in range(2):
             bus.move(VALVE, 50)
             bus.wait(30)
+        assert not bus.session.gateway_silent
         bus.report(VALVE_3, 10)
-    assert not bus.session.gateway_silent
 
 
 def test_what_the_gateway_took_in_before_it_fell_silent_may_be_answered() -> None:
