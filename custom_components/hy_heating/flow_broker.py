@@ -19,7 +19,6 @@ from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 from .const import CONF_BROKER
 from .flow_broker_form import (
     CREDENTIALS_SCHEMA,
-    UNKNOWN,
     BrokerForm,
     address_of,
     async_try,
@@ -30,7 +29,7 @@ from .flow_broker_form import (
     subject_of,
     with_credentials,
 )
-from .flow_schemas import choose_broker_schema
+from .flow_schemas import UNKNOWN, choose_broker_schema
 from .hyheat.errors import LinkError
 from .links import async_forget_session
 from .links.settings import BrokerSettings

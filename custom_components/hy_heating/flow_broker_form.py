@@ -37,6 +37,7 @@ from .const import (
     DEFAULT_PORT,
     DEFAULT_TLS_PORT,
 )
+from .flow_schemas import UNKNOWN
 from .hyheat.envelope import DEFAULT_PREFIX
 from .hyheat.errors import LinkAuthError, LinkError, LinkTimeoutError, LinkTlsError
 from .links import temporary_link
@@ -45,8 +46,6 @@ from .links.settings import BrokerSettings
 PASSWORD_UNCHANGED = "__**password_not_changed**__"  # noqa: S105 - a marker, as Home Assistant's mqtt has it
 MAX_CERTIFICATE_SIZE = 256 * 1024  # bytes; a whole bundle of authorities fits
 MAX_PREFIX_LENGTH = 200  # characters; the topics of a gateway add 16, MQTT allows 65535 bytes
-
-UNKNOWN = "–"
 
 _HOST_NAME = re.compile(
     r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from unittest.mock import patch
 
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowManager
 import pytest
@@ -14,7 +14,7 @@ from custom_components.hy_heating.hyheat.session import Timing
 from custom_components.hy_heating.links import connect
 from tests.links.brokers import AmqttBroker, until
 
-from .helpers import connections
+from .helpers import begin, connections
 from .texts import missing_texts
 
 
@@ -42,6 +42,10 @@ async def broker(hass: HomeAssistant, socket_enabled: None) -> AsyncIterator[Amq
     async with asyncio.timeout(5):
         await hass.async_block_till_done(wait_background_tasks=True)
     await until(lambda: not connections(broker.port))
+    if broker._broker:
+        # amqtt leaves what it has not yet dealt with behind.
+        server = broker._broker._servers["default"]
+        await until(lambda: not server.conn_count)
     await broker.stop()
 
 
@@ -79,3 +83,9 @@ def _texts(hass: HomeAssistant) -> Iterator[None]:
     with patch.object(FlowManager, "_async_handle_step", spy):
         yield
     assert not missing
+
+
+@pytest.fixture
+async def form(hass: HomeAssistant, socket_enabled: None) -> ConfigFlowResult:
+    """Begin the flow, which asks for a broker."""
+    return await begin(hass)

@@ -79,6 +79,13 @@ async def finish(hass: HomeAssistant, result: ConfigFlowResult) -> ConfigFlowRes
                 return after
 
 
+async def register(hass: HomeAssistant, menu: ConfigFlowResult) -> ConfigFlowResult:
+    """Add a silent gateway."""
+    form = await choose(hass, menu, "gateway_id")
+    menu = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))
+    return await go_on(hass, await choose(hass, menu, "building"), {})
+
+
 def suggested(result: ConfigFlowResult) -> dict[str, Any]:
     """Return what a form shows in its fields, sections flattened."""
     shown: dict[str, Any] = {}

@@ -7,6 +7,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.hy_heating.const import VALVE_MODEL
+from tests.common import FakeLink, captured
 
 from .helpers import GATEWAY_A, GATEWAY_B, add_entry, defaults, options_of
 
@@ -77,6 +78,16 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
         "read_only": True,
         "swapped_meters": ["23227310"],
     }
+
+
+async def test_household_valve_that_reported_can_be_chosen(
+    hass: HomeAssistant, entry: MockConfigEntry, link: FakeLink
+) -> None:
+    link.deliver(captured("valve_report"))
+    link.deliver(captured("cabinet_report"))
+    await hass.async_block_till_done()
+    form = await hass.config_entries.options.async_init(entry.entry_id)
+    assert options_of(form, "swapped_meters") == {"23227310": "Valve 23227310"}
 
 
 async def test_meter_that_vanished_stays_chosen_and_can_be_given_up(
