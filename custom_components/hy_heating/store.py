@@ -85,7 +85,7 @@ class ReadingStore:
         stored: object = None
         try:
             stored = await self._store.async_load()
-        except (KeyError, TypeError, AttributeError, UnsupportedStorageVersionError) as err:
+        except (KeyError, TypeError, NotImplementedError, UnsupportedStorageVersionError) as err:
             await self._set_aside(repr(err))
         self._loaded = True
         if stored is None:
@@ -150,7 +150,10 @@ def _mapping(stored: object) -> Mapping[str, Any]:
 
 
 def _time(text: object) -> datetime | None:
-    parsed = dt_util.parse_datetime(text) if isinstance(text, str) else None
+    try:
+        parsed = dt_util.parse_datetime(text) if isinstance(text, str) else None
+    except ValueError:  # of the right form, but of no calendar
+        return None
     return None if parsed is None or parsed.tzinfo is None else dt_util.as_utc(parsed)
 
 
