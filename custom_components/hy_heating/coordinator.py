@@ -112,7 +112,6 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         """
         await self._async_restore()
         await self.client.start()
-        hass = self.hass
         self._on_unload(self.readings.async_start())
         self._on_unload(self._link.add_status_listener(self._link_changed))
         for action, interval in (
@@ -120,7 +119,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             (self._async_poll, STATUS_INTERVAL),
         ):
             self._on_unload(
-                async_track_time_interval(hass, action, interval, cancel_on_shutdown=True)
+                async_track_time_interval(self.hass, action, interval, cancel_on_shutdown=True)
             )
         self._poll_soon()
 
@@ -315,8 +314,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self._heating = in_season(today, settings.season_start, settings.season_end)
 
     def _reading_received(self, event: ReadingReceived) -> None:
-        reading = event.reading
-        number = reading.meter_number
+        reading, number = event.reading, event.reading.meter_number
         meter = self.meters.get(number)
         known = meter.data if meter else None
         if isinstance(reading, UnknownReading) and known is not None and known.kind != UNKNOWN_KIND:
@@ -325,14 +323,15 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         if meter is None and len(self.meters) >= MAX_METERS:
             self._refuse(reading, f"more than {MAX_METERS} meters")
             return
-        shown = self.readings.async_judge(reading, direct=event.protocol_code is None)
-        if shown is None:
+        if not (shown := self.readings.async_judge(reading, direct=event.protocol_code is None)):
             return
+        now = dt_util.utcnow()
+        last = known or MeterData(shown, now)
         data = MeterData(
             shown,
-            dt_util.utcnow(),
-            _first_known(event.port, known.port if known else None, 0),
-            event.protocol_code or (known.protocol_code if known else None),
+            now,
+            last.port if event.port is None else event.port,
+            event.protocol_code or last.protocol_code,
             self.readings.was_late(number),
         )
         if meter is None:
@@ -399,7 +398,3 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self._judge_season()
         for number, data in self.readings.async_restore(kept.meters, kept.readings).items():
             self.meters[number] = MeterCoordinator(self, number, data)
-
-
-def _first_known(*values: int | None) -> int:
-    return next(value for value in values if value is not None)
