@@ -122,6 +122,11 @@ class TestText:
             "        ^^   expected a header of 11 bytes, found 2 bytes\n\n"
         )
 
+    def test_damage_at_the_last_byte(self, shown: Shown) -> None:
+        _, text = shown(REPLY[:-2] + "17")
+        assert text.count("^^") == 1
+        assert text.endswith("    16  17   end\n        ^^   expected 16, found 17\n\n")
+
     def test_an_unknown_layout(self, shown: Shown) -> None:
         status, text = shown(UNKNOWN)
         assert status == 1

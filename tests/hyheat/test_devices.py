@@ -298,7 +298,8 @@ class TestCommands:
     def test_an_address_that_is_none(self) -> None:
         with pytest.raises(RequestError):
             read_frame(MeterAddress("cabinet", bytes(6)))
-        assert MeterAddress("cabinet", CABINET_ADDRESS).meter_number == "27100583"
+        assert CABINET_METER.meter_number == "27100583"
+        assert CABINET_METER.port == 0
 
     @pytest.mark.parametrize(
         ("frame_hex", "opening"),
