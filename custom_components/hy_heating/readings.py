@@ -39,6 +39,8 @@ class GatewayReadings:
         self._scale: float = entry.options.get(CONF_FLOW_SCALE, 1.0)
         self._swapped = frozenset(entry.options.get(CONF_SWAPPED_METERS, ()))
         self._continued: dict[str, list[Continued]] = {}
+        self._told: dict[str, tuple[object, ...]] = {}
+        self._doubted: set[tuple[str, str]] = set()
 
     # --- Reports ----------------------------------------------------------------------------
 
@@ -51,9 +53,8 @@ class GatewayReadings:
             return reading
         reading = self._as_at_the_site(reading)
         memory = self.memories.setdefault(reading.meter_number, MeterMemory())
-        doubted = {key for key, counter in memory.counters.items() if counter.suspect}
         judged = memory.judge(reading, dt_util.utcnow().timestamp(), direct=direct)
-        self._log_doubts(reading, memory, doubted)
+        self._log_doubts(reading.meter_number, memory)
         if judged.late:
             self.late += 1
             _LOGGER.debug("Meter %s: a late report is not applied", reading.meter_number)
@@ -94,6 +95,7 @@ class GatewayReadings:
     def async_forget(self, number: str) -> None:
         """Forget a meter that was removed, and clear what was said of it."""
         if self.memories.pop(number, None):
+            self._told.pop(number, None)
             issues.async_clear_meter(self, number)
             self._tell_flow_scale()
 
@@ -172,21 +174,30 @@ class GatewayReadings:
         memory = self.memories.get(reading.meter_number)
         return at_site if memory is None else replace(at_site, values=memory.shown(at_site))
 
-    def _log_doubts(self, reading: MeterReading, memory: MeterMemory, before: set[str]) -> None:
+    def _log_doubts(self, number: str, memory: MeterMemory) -> None:
+        """Log the first time that a counter of a meter is doubted; some meters do it all day."""
         for key, counter in memory.counters.items():
-            if counter.suspect is not None and key not in before:
-                _LOGGER.warning(
-                    "Meter %s of gateway %s: %s went from %s to %s, held back for now",
-                    reading.meter_number,
-                    self._gateway.gateway_id,
-                    key,
-                    counter.accepted.value,
-                    counter.suspect.value,
-                )
+            if counter.suspect is None or (number, key) in self._doubted:
+                continue
+            self._doubted.add((number, key))
+            _LOGGER.warning(
+                "Meter %s of gateway %s: %s went from %s to %s, held back for now; "
+                "further ones are only judged",
+                number,
+                self._gateway.gateway_id,
+                key,
+                counter.accepted.value,
+                counter.suspect.value,
+            )
 
     def _tell(self, number: str) -> None:
+        """Raise or clear the issues of a meter, where something has changed."""
         memory = self.memories[number]
         resets = memory.resets
+        found = (resets, memory.reversal.found, memory.flow_scale.factor)
+        if self._told.get(number) == found:
+            return
+        self._told[number] = found
         for key in COUNTER_SENSORS:
             issues.async_tell_counter(self, number, key, resets.get(key))
         issues.async_tell_reversal(self, number, memory.reversal.found)

@@ -11,6 +11,7 @@ from fractions import Fraction
 import json
 from typing import Any
 
+from hypothesis import given, strategies as st
 import pytest
 
 from custom_components.hy_heating.hyheat.devices import HOUSEHOLD_VALVE, counters
@@ -196,6 +197,15 @@ def test_a_register_rolls_over() -> None:
     )
     assert meter.send(40) == 0.4
     assert not meter.memory.resets
+
+
+def test_a_roll_over_to_a_number_seen_before_is_not_late() -> None:
+    meter = Meter()
+    assert meter.send(90_000_000, after_s=172_800.0) == 900_000
+    meter.send(0, after_s=86_400.0)  # 558 MWh are possible by now, and 100 to the end
+    judged = meter.judge(START)
+    assert judged.values[ENERGY] == 45_323.12
+    assert [row.new.counts for row in judged.continued] == [-10_000_000]
 
 
 def test_a_zero_near_the_end_of_the_register_is_no_roll_over() -> None:
@@ -386,6 +396,43 @@ def test_a_device_clock_far_back_was_set() -> None:
         memory.judge(valve(clock), step * 3600.0)
     assert not memory.judge(valve(T0 - timedelta(days=2)), 5 * 3600.0).late
     assert not memory.judge(valve(T0 - timedelta(days=2, hours=-1)), 6 * 3600.0).late
+
+
+# --- Whatever comes -------------------------------------------------------------------------
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(
+                st.integers(0, 99_999_999),
+                st.sampled_from([0, START, START + 10, START + 500, START * 10, 99_999_999]),
+            ),
+            st.sampled_from([KWH, MWH, GJ]),
+            st.sampled_from([-3_600.0, 0.0, 0.5, 30.0, 600.0, 86_400.0]),
+        ),
+        max_size=30,
+    )
+)
+def test_what_is_shown_never_falls_nor_jumps(reports: list[tuple[int, int, float]]) -> None:
+    """By itself: a person's continuation and a roll-over say so, and are corrected."""
+    meter = Meter()
+    shown, passed_s = 45_323.12, 86_400.0  # a new meter may bring a day's backlog
+    for counts, unit, after_s in reports:
+        judged = meter.judge(counts, unit, after_s)
+        passed_s += max(0.0, after_s)
+        if judged.late:
+            continue
+        value = judged.values[ENERGY]
+        if judged.continued:
+            shown = judged.continued[0].new.value
+        if value is None:
+            continue
+        assert isinstance(value, int | float)
+        assert value >= shown - 1e-6
+        # One digit of the coarsest unit is 10 kWh.
+        assert value - shown <= MAX_POWER_KW * passed_s / 3600 + 10 + 1e-6
+        shown = max(shown, value)
 
 
 # --- Across restarts ------------------------------------------------------------------------

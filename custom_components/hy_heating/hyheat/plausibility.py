@@ -178,7 +178,8 @@ class MeterMemory:
         registers = devices.counters(reading)
         late = self._is_late(registers)
         continued = tuple(self._take(registers, now_s))
-        late = late and not any(counter.confirmed for counter in self.counters.values())
+        decided = continued or any(counter.confirmed for counter in self.counters.values())
+        late = late and not decided
         if self._clock_is_late(reading, now_s) or late:
             return Judgement(True, {})
         in_backlog = gap_s is not None and gap_s < BACKLOG_GAP_S and not direct
