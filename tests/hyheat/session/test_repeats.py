@@ -297,6 +297,34 @@ def test_meters_that_do_not_answer_do_not_make_the_gateway_silent() -> None:
     assert bus.sent() == [read(VALVE)]
 
 
+def test_only_what_the_gateway_itself_left_unanswered_counts() -> None:
+    # A silent meter and two requests without any answer are not three.
+    bus = Bus()
+    bus.read(VALVE)
+    for _ in range(3):
+        bus.ack()
+        bus.wait(30)
+    for _ in range(2):
+        bus.read(VALVE)
+        bus.wait(30)
+    assert not bus.session.gateway_silent
+    bus.read(VALVE)
+    bus.wait(30)
+    assert bus.session.gateway_silent
+
+
+def test_a_lost_link_says_nothing_about_the_gateway() -> None:
+    bus = Bus()
+    for _ in range(4):
+        ticket = bus.read(VALVE)
+        bus.link(up=False)
+        bus.wait(10)
+        assert bus.outcome(ticket) == FailureReason.LINK_DOWN
+        bus.link(up=True)
+    assert not bus.session.gateway_silent
+    assert confirmed(bus)
+
+
 def _silent() -> Bus:
     bus = Bus()
     for _ in range(3):
