@@ -192,7 +192,7 @@ class GatewayClient:
             self._unsubscribe = [await self._link.subscribe(self._report_topic, self._received)]
             await self._watch_commands()
         except BaseException:  # a cancelled start must leave nothing behind either
-            self._stop_listening()
+            await self._stop_listening()
             raise
         if self._link.connected:
             self._link_changed(True)
@@ -200,15 +200,11 @@ class GatewayClient:
     async def stop(self) -> None:
         """End every waiting request and leave nothing behind; once stopped, it stays so."""
         self._run(self.session.close(self._now()))
-        self._stop_listening()
         sending = list(self._sending)
         for task in sending:
             task.cancel()
         await asyncio.gather(*sending, return_exceptions=True)
-        unsubscribes, self._unsubscribe = self._unsubscribe, []
-        for unsubscribe in unsubscribes:
-            with suppress(LinkError):
-                await unsubscribe()
+        await self._stop_listening()
 
     async def _watch_commands(self) -> None:
         """See what other masters tell the gateway, where the broker lets us."""
@@ -219,10 +215,14 @@ class GatewayClient:
         else:
             self._unsubscribe.append(watch)
 
-    def _stop_listening(self) -> None:
+    async def _stop_listening(self) -> None:
         remove, self._remove_status_listener = self._remove_status_listener, None
         if remove:
             remove()
+        unsubscribes, self._unsubscribe = self._unsubscribe, []
+        for unsubscribe in unsubscribes:
+            with suppress(LinkError):
+                await unsubscribe()
 
     # --- Requests ---------------------------------------------------------------------------
 
