@@ -17,12 +17,14 @@ from homeassistant.helpers.selector import (
 import voluptuous as vol
 
 from .const import (
+    CONF_FLOW_SCALE,
     CONF_MOVE_PAUSE_S,
     CONF_READ_ONLY,
     CONF_SWAPPED_METERS,
     CONF_TRAVEL_TIME_S,
     DEFAULT_MOVE_PAUSE_S,
     DEFAULT_TRAVEL_TIME_S,
+    FLOW_SCALES,
     MAX_MOVE_PAUSE_S,
     MAX_TRAVEL_TIME_S,
     MIN_TRAVEL_TIME_S,
@@ -42,6 +44,14 @@ _TRAVEL_TIME = NumberSelector(
 _MOVE_PAUSE = NumberSelector(
     NumberSelectorConfig(
         min=0, max=MAX_MOVE_PAUSE_S, unit_of_measurement="s", mode=NumberSelectorMode.BOX
+    )
+)
+
+_FLOW_SCALE = SelectSelector(
+    SelectSelectorConfig(
+        options=[
+            SelectOptionDict(value=f"{scale:g}", label=f"× {scale:g}") for scale in FLOW_SCALES
+        ]
     )
 )
 
@@ -66,6 +76,9 @@ class HyOptionsFlow(OptionsFlowWithReload):
             vol.Required(
                 CONF_READ_ONLY, default=options.get(CONF_READ_ONLY, False)
             ): BooleanSelector(),
+            vol.Required(CONF_FLOW_SCALE, default=f"{options.get(CONF_FLOW_SCALE, 1):g}"): vol.All(
+                _FLOW_SCALE, vol.Coerce(float)
+            ),
         }
         # What was chosen stays a choice when the meter is gone: it may come back.
         names = dict(zip(swapped, swapped, strict=True)) | valve_names(self.hass, self.config_entry)

@@ -29,7 +29,12 @@ async def test_defaults_without_any_valve(hass: HomeAssistant, set_up: list[str]
     entry = add_entry(hass, GATEWAY_A, 1883)
     form = await hass.config_entries.options.async_init(entry.entry_id)
     assert (form["type"], form["step_id"]) == (FlowResultType.FORM, "init")
-    assert defaults(form) == {"travel_time_s": 180, "move_pause_s": 30, "read_only": False}
+    assert defaults(form) == {
+        "travel_time_s": 180,
+        "move_pause_s": 30,
+        "read_only": False,
+        "flow_scale": 1.0,
+    }
 
 
 async def test_options_are_stored_and_the_entry_is_reloaded(
@@ -57,6 +62,7 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
             "travel_time_s": 240,
             "move_pause_s": 60,
             "read_only": True,
+            "flow_scale": "0.1",
             "swapped_meters": ["23227310"],
         },
     )
@@ -67,6 +73,7 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
         "travel_time_s": 240,
         "move_pause_s": 60,
         "read_only": True,
+        "flow_scale": 0.1,
         "swapped_meters": ["23227310"],
     }
     assert set_up == [GATEWAY_A]
@@ -76,6 +83,7 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
         "travel_time_s": 240,
         "move_pause_s": 60,
         "read_only": True,
+        "flow_scale": 0.1,
         "swapped_meters": ["23227310"],
     }
 
@@ -109,6 +117,7 @@ async def test_meter_that_vanished_stays_chosen_and_can_be_given_up(
         {"travel_time_s": 9},
         {"travel_time_s": 601},
         {"travel_time_s": "soon"},
+        {"travel_time_s": 180, "flow_scale": "3"},
         {"travel_time_s": 180, "swapped_meters": ["27100583"]},
     ],
 )
