@@ -19,7 +19,9 @@ import orjson
 import pytest
 
 from custom_components.hy_heating.hyheat.client import (
+    AvailabilityChanged,
     Event,
+    ForeignCommand,
     GatewayClient,
     MessageReceived,
     ReadingReceived,
@@ -29,6 +31,7 @@ from custom_components.hy_heating.hyheat.envelope import (
     Loads,
     Report,
     TransparentReply,
+    command_topic,
     decode_from_gateway,
     report_topic,
 )
@@ -277,16 +280,19 @@ class FakeLink:
     connected = True
 
     def __init__(self) -> None:
-        self.deliver: MessageListener
+        self.listeners: dict[str, MessageListener] = {}
         self.published = 0
 
+    def deliver(self, topic: str, payload: bytes) -> None:
+        self.listeners[topic](topic, payload, False)
+
     async def subscribe(
-        self, _topic: str, listener: MessageListener
+        self, topic: str, listener: MessageListener
     ) -> Callable[[], Awaitable[None]]:
-        self.deliver = listener
+        self.listeners[topic] = listener
 
         async def unsubscribe() -> None:
-            del self.deliver
+            del self.listeners[topic]
 
         return unsubscribe
 
@@ -308,7 +314,7 @@ class Client:
 
     def outcome(self, payload: bytes) -> Outcome:
         self.events.clear()
-        self.link.deliver(report_topic(GATEWAY_ID), payload, False)
+        self.link.deliver(report_topic(GATEWAY_ID), payload)
         messages = [event for event in self.events if isinstance(event, MessageReceived)]
         assert len(messages) <= 1
         return Outcome(
@@ -364,6 +370,21 @@ def test_a_value_or_a_counted_refusal(caplog: pytest.LogCaptureFixture) -> None:
     assert seen["MeterReading"] > 1000
     assert seen["UnknownReading"] > 1000
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_what_others_command_may_be_anything() -> None:
+    async def play() -> Client:
+        client = await started(orjson.loads)
+        for payload in islice(payloads(), 10_000):
+            client.link.deliver(command_topic(GATEWAY_ID), payload)
+        client.link.deliver(command_topic(GATEWAY_ID), message("valve_set_50"))
+        await client.gateway.stop()
+        return client
+
+    client = asyncio.run(play())
+    told = [event for event in client.events if not isinstance(event, AvailabilityChanged)]
+    assert told[-1] == ForeignCommand("23227310", 50)
+    assert {type(event) for event in told} == {ForeignCommand}
 
 
 def test_what_is_kept_of_a_refused_frame_can_be_shown() -> None:
