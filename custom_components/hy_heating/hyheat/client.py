@@ -77,6 +77,8 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 
+PUBLISH_MARGIN_S = 0.1
+"""A publish is given up so long before its acknowledgement is, so that it is not repeated."""
 OWN_REMEMBERED = 64
 OWN_REMEMBERED_S = 60.0
 """What we sent comes back from the broker within its round trip, or never."""
@@ -316,13 +318,11 @@ class GatewayClient:
             self._tell(ForeignCommand(number, content.opening_pct))
 
     def _is_own(self, payload: bytes) -> bool:
+        """Whether we sent this lately: it comes back, on some links more than once."""
         now = self._now()
         while self._own and now - self._own[0][0] > OWN_REMEMBERED_S:
             self._own.popleft()
-        ours = next((item for item in self._own if item[1] == payload), None)
-        if ours is not None:
-            self._own.remove(ours)
-        return ours is not None
+        return any(sent == payload for _, sent in self._own)
 
     def _tell_all(self, message: FromGateway, contents: Sequence[Content]) -> None:
         self._tell(MessageReceived())
@@ -425,7 +425,7 @@ class GatewayClient:
         payload = envelope.encode(action.message)
         self._own.append((self._now(), payload))  # the broker sends it back to us
         try:
-            async with asyncio.timeout(ack_s):
+            async with asyncio.timeout(ack_s - PUBLISH_MARGIN_S):
                 await self._link.publish(
                     self._command_topic,
                     payload,

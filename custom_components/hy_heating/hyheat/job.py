@@ -23,11 +23,11 @@ class Job:
     """A request with a ticket, or a read-back without; nobody waits where it has neither.
 
     `control` is the control code of its frame; `begins` is when it may be sent, `expires` when it
-    is no longer sent, for the first time or again; `ack` is what the gateway said to the last
-    try, and `reason` why that will have failed if nothing more comes.
+    is no longer sent, for the first time or again; `number` tells its last try from all others,
+    `ack` is what the gateway said to that one, and `reason` why it will have failed if nothing
+    more comes.
     """
 
-    number: int
     request: BusRequest
     message: ToGateway
     control: int | None
@@ -38,6 +38,7 @@ class Job:
     max_tries: int
     ticket: int | None = None
     read_back: ReadBack | None = None
+    number: int = 0
     tries: int = 0
     deadline: float = 0.0
     ack: Stat | None = None

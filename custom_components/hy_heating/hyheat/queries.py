@@ -15,7 +15,7 @@ type Query = StatusQuery | SettingsQuery
 
 @dataclass(slots=True, eq=False)
 class _Pending:
-    """A query under way, and who waits for it."""
+    """A query under way, and who waits for it; `number` tells its last try from all others."""
 
     number: int
     message: Query
@@ -29,7 +29,7 @@ class Queries:
     """The queries under way of one gateway; what is to be done is added to `actions`."""
 
     def __init__(self, timing: Timing, numbers: Iterator[int], actions: list[Action]) -> None:
-        """Start with none; `numbers` gives each a number of its own."""
+        """Start with none; `numbers` gives each try a number of its own."""
         self._timing = timing
         self._numbers = numbers
         self._actions = actions
@@ -75,6 +75,7 @@ class Queries:
                 self._end(pending, blocked, now)
             elif now >= pending.deadline and pending.tries < self._timing.query_tries:
                 pending.tries += 1
+                pending.number = next(self._numbers)
                 pending.deadline = now + self._timing.ack_s
                 self._actions.append(Send(pending.message, pending.number))
             elif now >= pending.deadline:

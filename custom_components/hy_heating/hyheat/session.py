@@ -185,7 +185,7 @@ class Session:
 
     def foreign_move(self, address: bytes, now: float) -> list[Action]:
         """Take it that another master moved a valve: ours can no longer be proved."""
-        self._moved[address] = now
+        self._rests(address, now)
         if proof := self._proofs.get(address):
             self._proofs.end(proof, FailureReason.SUPERSEDED, now)
         return self._settle(now)
@@ -196,7 +196,7 @@ class Session:
         current = self._current
         if current and current.number == job and current.ack is None:
             if isinstance(current.request, SetOpening) and current.tries == 1:
-                del self._moved[current.request.meter.address]  # it never moved
+                self._moved.pop(current.request.meter.address, None)  # it never moved
             self._end_job(current, FailureReason.LINK_DOWN, now)
         return self._settle(now)
 
@@ -281,7 +281,6 @@ class Session:
         if isinstance(request, SetOpening) and (moved := self._moved.get(request.meter.address)):
             begins = max(now, moved + self.timing.move_pause_s)
         return Job(
-            number=next(self._numbers),
             request=request,
             message=message,
             control=control,
@@ -308,10 +307,20 @@ class Session:
 
     def _send(self, job: Job, now: float) -> None:
         self._current = job
+        job.number = next(self._numbers)  # so that late news of an older try ends nothing
         job.sent(now)
         if isinstance(job.request, SetOpening) and job.tries == 1:
-            self._moved[job.request.meter.address] = now
+            self._rests(job.request.meter.address, now)
         self._actions.append(Send(job.message, job.number))
+
+    def _rests(self, address: bytes, now: float) -> None:
+        """Let a motor rest from now, and forget those that have rested."""
+        self._moved = {
+            other: moved
+            for other, moved in self._moved.items()
+            if now - moved < self.timing.move_pause_s
+        }
+        self._moved[address] = now
 
     def _job_overdue(self, job: Job, now: float) -> None:
         """Repeat a job that got no answer, within its budget of tries and time."""

@@ -261,6 +261,21 @@ def test_old_news_of_a_failed_publish_ends_nothing() -> None:
     assert bus.outcome(second) == DONE
 
 
+def test_a_try_that_was_not_published_does_not_end_the_next_one() -> None:
+    bus = Bus()
+    ticket = bus.move(VALVE, 50)
+    first_try = bus.last_job()
+    bus.wait(10)
+    assert bus.sent() == [move(VALVE, 50)] * 2
+    following = bus.read(VALVE_2)
+    bus.publish_fails(first_try)  # only now: the link was slow
+    assert bus.outcome(ticket) == bus.outcome(following) == PENDING
+    assert bus.sent() == []
+    bus.publish_fails()  # the second try is the one in flight
+    assert bus.outcome(ticket) == FailureReason.LINK_DOWN
+    assert bus.sent() == [read(VALVE_2)]
+
+
 def test_a_read_back_that_cannot_be_published_is_tried_again_at_its_next_step() -> None:
     bus = Bus()
     ticket = confirmed(bus)

@@ -57,6 +57,17 @@ def test_a_query_is_repeated_once() -> None:
     assert bus.results[again].tries == 2
 
 
+def test_a_query_that_was_not_published_does_not_end_its_repetition() -> None:
+    bus = Bus()
+    ticket = bus.ask(STATUS)
+    first_try = bus.last_job()
+    bus.wait(10)
+    bus.publish_fails(first_try)  # only now: the link was slow
+    assert bus.outcome(ticket) == PENDING
+    bus.status()
+    assert bus.outcome(ticket) == DONE
+
+
 def test_a_refused_query_fails_with_the_reply() -> None:
     bus = Bus()
     ticket = bus.ask(SETTINGS)
