@@ -684,6 +684,22 @@ async def test_a_command_that_is_stuck_is_never_sent(
     await until(lambda: scripted.published and scripted.published[-1].payload == b"y")
 
 
+async def test_a_stuck_command_that_is_given_up_is_never_sent_either(
+    scripted: ScriptedBroker, scripted_link: BrokerLink
+) -> None:
+    scripted.reading.clear()
+    await asyncio.sleep(0.05)
+    publishing = scripted_link.publish(COMMAND_TOPIC, b"x" * 50_000_000, expiry_s=30, fresh=False)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await publishing
+    assert not scripted_link.connected
+    scripted.reading.set()
+    await until(lambda: scripted_link.connected)
+    await scripted_link.publish(COMMAND_TOPIC, b"y", expiry_s=30, fresh=True)
+    await until(lambda: scripted.published and scripted.published[-1].payload == b"y")
+
+
 # --- Sharing --------------------------------------------------------------------------------
 
 

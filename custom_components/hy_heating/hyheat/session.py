@@ -61,6 +61,9 @@ __all__ = [
 ]
 
 
+_MAX_RESTING = 1024
+
+
 class Session:
     """The state of one gateway's conversation."""
 
@@ -314,13 +317,12 @@ class Session:
         self._actions.append(Send(job.message, job.number))
 
     def _rests(self, address: bytes, now: float) -> None:
-        """Let a motor rest from now, and forget those that have rested."""
-        self._moved = {
-            other: moved
-            for other, moved in self._moved.items()
-            if now - moved < self.timing.move_pause_s
-        }
-        self._moved[address] = now
+        """Let a motor rest from now; forged addresses must not fill the memory."""
+        if len(self._moved) >= _MAX_RESTING:
+            pause_s = self.timing.move_pause_s
+            self._moved = {key: at for key, at in self._moved.items() if now - at < pause_s}
+        if len(self._moved) < _MAX_RESTING:
+            self._moved[address] = now
 
     def _job_overdue(self, job: Job, now: float) -> None:
         """Repeat a job that got no answer, within its budget of tries and time."""

@@ -341,6 +341,10 @@ class MqttClient(aiomqtt.Client):
             )
             if not done and hang_up:
                 self.abort()
+        except asyncio.CancelledError:
+            if hang_up and not task.done():
+                self.abort()
+            raise
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
