@@ -1,9 +1,12 @@
 """What the flow tests share: forms filled in, gateways played, certificates made."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 import json
+import socket
+import ssl
+import threading
 from typing import Any
 
 from aiohttp import FormData
@@ -114,6 +117,7 @@ def defaults(result: ConfigFlowResult) -> dict[str, Any]:
 
 def options_of(result: ConfigFlowResult, field: str) -> dict[str, str]:
     """Return the labels of a selection by value."""
+    assert result["type"] is FlowResultType.FORM, placeholders(result) | {"step": result["step_id"]}
     assert result["data_schema"]
     return {
         option["value"]: option["label"]
@@ -187,8 +191,8 @@ def status(gateway_id: str, **data: Any) -> bytes:
 
 def connections(port: int) -> int:
     """Return how many sockets of this process lead to a port."""
-    sockets = psutil.Process().net_connections("tcp")
-    return sum(1 for socket in sockets if socket.raddr and socket.raddr.port == port)
+    ends = [connection.raddr for connection in psutil.Process().net_connections("tcp")]
+    return sum(1 for end in ends if end and end.port == port)
 
 
 def subscribed(broker: AmqttBroker) -> set[str]:
@@ -212,15 +216,18 @@ async def heard(broker: AmqttBroker, payload: bytes, topic: str = "") -> None:
 @asynccontextmanager
 async def gateways(
     broker: AmqttBroker, answers: dict[str, bytes]
-) -> AsyncIterator[list[tuple[str, Any]]]:
-    """Play gateways that answer every command; yields the commands (gateway id, JSON)."""
-    commands: list[tuple[str, Any]] = []
+) -> AsyncIterator[list[tuple[str, Any, set[str]]]]:
+    """Play gateways that answer every command.
+
+    Yields the commands: gateway id, JSON, and what was subscribed at that moment.
+    """
+    commands: list[tuple[str, Any, set[str]]] = []
 
     async def play(client: Client) -> None:
         async for command in client.messages:
             gateway_id = command.topic.value.rpartition("/")[2]
             assert isinstance(command.payload, bytes)
-            commands.append((gateway_id, json.loads(command.payload)))
+            commands.append((gateway_id, json.loads(command.payload), subscribed(broker)))
             if gateway_id in answers:
                 await client.publish(f"hy/gw/set/{gateway_id}", answers[gateway_id])
 
@@ -234,6 +241,55 @@ async def gateways(
         finally:
             playing.cancel()
             await asyncio.gather(playing, return_exceptions=True)
+
+
+# --- TLS before a broker -------------------------------------------------------------------
+
+
+@contextmanager
+def tls_before(port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """Speak TLS for a broker that does not; yields the port.
+
+    In threads: a refused certificate would reach asyncio's exception handler on this side.
+    """
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(4096):
+                sink.sendall(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def serve(plain: socket.socket) -> None:
+        with (
+            plain,
+            suppress(OSError),
+            context.wrap_socket(plain, server_side=True) as client,
+            socket.create_connection(("127.0.0.1", port)) as broker,
+        ):
+            back = threading.Thread(target=pump, args=[broker, client])
+            back.start()
+            pump(client, broker)
+            back.join()
+
+    def accept() -> None:
+        while not stopped:
+            threads.append(threading.Thread(target=serve, args=[server.accept()[0]]))
+            threads[-1].start()
+
+    stopped = False
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        own_port: int = server.getsockname()[1]
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield own_port
+        finally:
+            stopped = True
+            socket.create_connection(("127.0.0.1", own_port)).close()
+            for thread in threads:
+                thread.join()
 
 
 # --- A broker that never answers -----------------------------------------------------------

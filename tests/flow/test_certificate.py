@@ -1,6 +1,6 @@
 """An own certificate authority in the config flow."""
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from pathlib import Path
 from ssl import PEM_cert_to_DER_cert
 from uuid import uuid4
@@ -14,18 +14,17 @@ from custom_components.hy_heating.flow_broker_form import (
     MAX_CERTIFICATE_SIZE,
     to_pem,
 )
-from tests.links.brokers import AmqttBroker, until
+from tests.links.brokers import AmqttBroker
 from tests.links.certificates import Authority
-from tests.links.mosquitto import Mosquitto
 
 from .helpers import (
     broker_input,
-    connections,
     go_on,
     placeholders,
     register,
     silence,
     suggested,
+    tls_before,
     upload,
 )
 
@@ -38,47 +37,38 @@ def authority() -> Authority:
 
 
 @pytest.fixture
-async def tls_broker(
-    socket_enabled: None, authority: Authority, tmp_path: Path
-) -> AsyncIterator[Mosquitto]:
-    """Return a broker that only speaks TLS, with the certificate of an own authority."""
-    issued = authority.issue()
-    certificate, key = tmp_path / "broker.crt", tmp_path / "broker.key"
-    certificate.write_bytes(issued.certificate)
-    key.write_bytes(issued.key)
-    broker = Mosquitto(tmp_path, [f"certfile {certificate}", f"keyfile {key}"])
-    await broker.start()
-    yield broker
-    await until(lambda: not connections(broker.port))
-    await broker.stop()
+def tls_port(broker: AmqttBroker, authority: Authority, tmp_path: Path) -> Iterator[int]:
+    """Return the port of a broker that only speaks TLS, certified by an own authority."""
+    with tls_before(broker.port, authority.issue().server_context(tmp_path)) as port:
+        yield port
 
 
 @pytest.mark.parametrize("kind", ["pem", "der"])
 async def test_own_authority_is_uploaded_and_kept(
     hass: HomeAssistant,
     form: ConfigFlowResult,
-    tls_broker: Mosquitto,
+    tls_port: int,
     authority: Authority,
     hass_client: ClientSessionGenerator,
     kind: str,
 ) -> None:
-    form = await go_on(hass, form, broker_input(tls_broker.port, encryption="system_ca"))
+    form = await go_on(hass, form, broker_input(tls_port, encryption="system_ca"))
     assert form["errors"] == {"base": "tls_failed"}
     assert "certificate" in placeholders(form)["detail"]
     file_id = await upload(
         hass_client,
         authority.pem.encode() if kind == "pem" else PEM_cert_to_DER_cert(authority.pem),
     )
-    typed = broker_input(tls_broker.port, encryption="own_ca", ca_certificate=file_id)
+    typed = broker_input(tls_port, encryption="own_ca", ca_certificate=file_id)
     created = await register(hass, await go_on(hass, form, typed))
     assert created["data"]["ca_certificate"] == authority.pem
     assert (created["data"]["tls"], created["data"]["tls_verify"]) == (True, True)
 
 
 async def test_connection_without_check_is_possible_when_chosen(
-    hass: HomeAssistant, form: ConfigFlowResult, tls_broker: Mosquitto
+    hass: HomeAssistant, form: ConfigFlowResult, tls_port: int
 ) -> None:
-    menu = await go_on(hass, form, broker_input(tls_broker.port, encryption="unverified"))
+    menu = await go_on(hass, form, broker_input(tls_port, encryption="unverified"))
     created = await register(hass, menu)
     assert (created["data"]["tls"], created["data"]["tls_verify"]) == (True, False)
 
@@ -95,20 +85,18 @@ async def test_tls_where_nobody_speaks_it(
 async def test_uploaded_certificate_is_kept_over_other_errors(
     hass: HomeAssistant,
     form: ConfigFlowResult,
-    tls_broker: Mosquitto,
+    tls_port: int,
     authority: Authority,
     hass_client: ClientSessionGenerator,
 ) -> None:
     assert placeholders(form)["certificate"] == "–"
     file_id = await upload(hass_client, authority.pem.encode())
-    typed = broker_input(
-        tls_broker.port, encryption="own_ca", ca_certificate=file_id, password="wrong"
-    )
+    typed = broker_input(tls_port, encryption="own_ca", ca_certificate=file_id, password="wrong")
     form = await go_on(hass, form, typed)
     assert form["errors"] == {"base": "invalid_auth"}
     assert placeholders(form)["certificate"] == "CN=Heating authority"
     assert "ca_certificate" not in suggested(form), "an upload can be read only once"
-    menu = await go_on(hass, form, broker_input(tls_broker.port, encryption="own_ca"))
+    menu = await go_on(hass, form, broker_input(tls_port, encryption="own_ca"))
     assert menu["step_id"] == "gateways"
 
 

@@ -143,7 +143,7 @@ async def test_garbage_is_no_gateway(
     assert placeholders(menu)["ignored"] == "1"
     assert menu["menu_options"] == ["listen", "gateway_id"]
     assert (await go_on(hass, menu))["step_id"] == "nothing_heard"
-    await until(lambda: not subscribed(broker))
+    await until(lambda: not broker.subscriptions)  # amqtt may skip a new one beside an old one
     window = await choose(hass, menu, "listen")
     await heard(broker, report(GATEWAY_A, "27100583203400"))
     form = await finish(hass, window)

@@ -36,10 +36,11 @@ async def test_typed_gateway_is_probed_shown_and_registered(
     async with gateways(broker, {GATEWAY_A: captured("status_reply")}) as commands:
         probe = await go_on(hass, form, {"gateway_id": f" {GATEWAY_A} "})
         assert (probe["step_id"], probe["progress_action"]) == ("probe", "probe")
-        await until(lambda: f"hy/gw/set/{GATEWAY_A}" in subscribed(broker))
-        assert subscribed(broker) == {"hy/gw/get/+", f"hy/gw/set/{GATEWAY_A}"}
         form = await finish(hass, probe)
-    assert [(to, sent["gw"]["msg_id"]) for to, sent in commands] == [(GATEWAY_A, 1)]
+    ((to, sent, topics),) = commands
+    assert (to, sent["gw"]["msg_id"]) == (GATEWAY_A, 1)
+    own = {f"hy/gw/set/{GATEWAY_A}", f"hy/gw/get/{GATEWAY_A}"}
+    assert topics == own | {"hy/gw/get/+"}, "but for the player's, its two topics and no others"
     assert form["step_id"] == "probed"
     assert form["last_step"] is True
     assert placeholders(form) == {
