@@ -56,7 +56,8 @@ async def test_another_master_is_seen_and_ours_that_comes_back_is_not() -> None:
     async with scene() as played:
         proving = played.client.set_opening(VALVE, 50)
         await asyncio.sleep(0)
-        played.link.deliver(COMMANDS, message("valve_set_50"))
+        for _ in range(2):  # some links bring it back more than once
+            played.link.deliver(COMMANDS, message("valve_set_50"))
         assert foreign(played.events) == []
         played.hears(message("valve_set_50_reply_braced"))
         played.link.deliver(COMMANDS, message("valve_set_0"))
