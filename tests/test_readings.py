@@ -13,8 +13,10 @@ from typing import Literal
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.db_schema import StatisticsShortTerm
 from homeassistant.components.recorder.statistics import statistics_during_period
 from homeassistant.components.recorder.tasks import StatisticsTask
+from homeassistant.components.recorder.util import session_scope
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
@@ -303,3 +305,56 @@ async def test_a_late_report_is_not_applied(
     assert await site.report(START + 300) == "45326.12"
     await site.pass_minutes(5)
     await site.check_sums(3.0)
+
+
+async def test_a_reset_that_waited_longer_than_the_recorder_keeps_short_rows(
+    site: Site, hass: HomeAssistant
+) -> None:
+    for step in range(8):
+        await site.report(START + step * 100)  # 7.00 kWh, over the full hour at 13:00
+    for counts in (100, 200):
+        await site.report(counts)
+    hours = await site.sums("hour")
+    assert hours == [pytest.approx(4.0)]  # 12:10 to 12:50
+
+    def forget() -> None:
+        with session_scope(hass=hass) as session:
+            session.query(StatisticsShortTerm).delete()
+
+    await get_instance(hass).async_add_executor_job(forget)
+    await fix(hass, issues(hass)["counter_reset_heat_energy"])
+    await site.report(300)
+    await site.report(400)
+    await site.pass_minutes(5)
+    # All that is left to go on from are the 4 kWh of the hour, at 45 327.12 kWh; then 3 kWh of the
+    # old register and 2 of the new one.
+    assert (await site.sums())[-1] == pytest.approx(9.0)
+
+
+async def test_a_correction_of_an_entity_that_is_gone_is_given_up(
+    site: Site, hass: HomeAssistant
+) -> None:
+    await site.report(START)
+    for counts in (100, 200):
+        await site.report(counts)
+    await fix(hass, issues(hass)["counter_reset_heat_energy"])
+    entry = hass.config_entries.async_entries("hy_heating")[0]
+    corrections = entry.runtime_data.gateway.readings.corrections
+    assert len(corrections.pending) == 1
+    er.async_get(hass).async_remove(ENERGY)
+    await site.pass_minutes(10)
+    assert not corrections.pending
+
+
+async def test_a_correction_waits_for_its_row(site: Site, hass: HomeAssistant) -> None:
+    await site.report(START)
+    for counts in (100, 200):
+        await site.report(counts)
+    await fix(hass, issues(hass)["counter_reset_heat_energy"])
+    hass.bus.async_fire("recorder_5min_statistics_generated")
+    await async_wait_recording_done(hass)
+    entry = hass.config_entries.async_entries("hy_heating")[0]
+    assert len(entry.runtime_data.gateway.readings.corrections.pending) == 1
+    await site.report(300)
+    await site.pass_minutes(5)
+    await site.check_sums(1.0)
