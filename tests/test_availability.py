@@ -189,7 +189,7 @@ async def test_a_restart_brings_the_last_readings_back(
 
 
 @pytest.mark.parametrize(
-    ("start", "end_of_day", "expected"),
+    ("start", "minutes", "expected"),
     [
         (datetime(2024, 8, 31, 23, 58, tzinfo=SHANGHAI), 5, "on"),
         (datetime(2025, 5, 1, 23, 58, tzinfo=SHANGHAI), 5, "off"),
@@ -198,17 +198,19 @@ async def test_a_restart_brings_the_last_readings_back(
 async def test_the_season_turns_at_midnight(
     hass: HomeAssistant,
     link: FakeLink,
-    entry: MockConfigEntry,
     freezer: FrozenDateTimeFactory,
     start: datetime,
-    end_of_day: int,
+    minutes: int,
     expected: str,
 ) -> None:
     await hass.config.async_set_time_zone("Asia/Shanghai")
     freezer.move_to(start)
+    entry = make_entry()
+    await set_up(hass, entry)
     link.deliver(captured("settings_reply"))
     await hass.async_block_till_done()
     before = "off" if expected == "on" else "on"
     assert hass.states.is_state("binary_sensor.building_3_heating_season", before)
-    await pass_minutes(hass, freezer, link, end_of_day)
+    await pass_minutes(hass, freezer, link, minutes)
     assert hass.states.is_state("binary_sensor.building_3_heating_season", expected)
+    await hass.config_entries.async_unload(entry.entry_id)
