@@ -69,8 +69,7 @@ class Network:
         await asyncio.sleep(TRANSIT_S)
         self._listeners[topic] = listener
         gateway_id = topic[-_ID_LENGTH:]
-        if self._random.random() < self.weather.retained and gateway_id in self._last:
-            self._loop.call_later(TRANSIT_S, self._hand_out_retained, gateway_id, topic)
+        self._loop.call_later(TRANSIT_S, self._hand_out_retained, gateway_id)
         self._loop.call_soon(self._hand_out_held, gateway_id)
         return partial(self._unsubscribe, topic)
 
@@ -120,6 +119,7 @@ class Network:
         for listener in list(self._status):
             listener(connected)
         for gateway_id in self.watches:
+            self._hand_out_retained(gateway_id)
             self._hand_out_held(gateway_id)
 
     def set_online(self, gateway_id: str, online: bool) -> None:
@@ -140,16 +140,16 @@ class Network:
         self._ledger.note("down", gateway_id, downlink.payload)
         if self._random.random() >= self.weather.lost:
             echo_s = self.weather.transit_s(self._random)
-            self._loop.call_later(echo_s, self._echo, gateway_id, downlink)
+            listener = self._listeners.get(command_topic(gateway_id))
+            self._loop.call_later(echo_s, self._echo, gateway_id, downlink, listener)
         for _ in range(self._copies("down")):
             transit_s = self.weather.transit_s(self._random)
             self._loop.call_later(transit_s, self._forward, gateway_id, downlink)
 
-    def _echo(self, gateway_id: str, downlink: _Downlink) -> None:
-        """Show a command to whoever listens on the command topic; nobody holds it for later."""
+    def _echo(self, gateway_id: str, downlink: _Downlink, listener: MessageListener | None) -> None:
+        """Show a command to whoever listened on the command topic then, and still does."""
         topic = command_topic(gateway_id)
-        listener = self._listeners.get(topic) if self.connected else None
-        if listener is None:
+        if listener is None or not self.connected or self._listeners.get(topic) != listener:
             return
         watch, own = self.watches[gateway_id], downlink.begun is not None
         watch.deliver_command(listener, topic, downlink.payload, own=own, retained=False)
@@ -213,10 +213,14 @@ class Network:
             self._ledger.count("delivered intact" if payload == original else "delivered broken")
             self.watches[gateway_id].deliver(self._listeners[topic], topic, original, payload)
 
-    def _hand_out_retained(self, gateway_id: str, topic: str) -> None:
-        if topic != report_topic(gateway_id) or not self._can_deliver(gateway_id):
+    def _hand_out_retained(self, gateway_id: str) -> None:
+        """Sometimes hand out a message of before: a broker does so to who subscribes anew."""
+        topic = report_topic(gateway_id)
+        payload = self._last.get(gateway_id)
+        if payload is None or not self._can_deliver(gateway_id):
             return
-        payload = self._last[gateway_id]
+        if self._random.random() >= self.weather.retained:
+            return
         self._ledger.note("retained", gateway_id, payload)
         self._ledger.count("delivered retained")
         self.watches[gateway_id].deliver(

@@ -40,7 +40,7 @@ class Weather:
             delayed=up_to(0.3),
             corrupted=up_to(0.25),
             misrouted=up_to(0.03),
-            retained=up_to(0.05),
+            retained=up_to(0.3),
             slow=up_to(0.2),
         )
 
