@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 
-from demo_flow import find_missing, register_missing, remove_rooms
+from demo_flow import find_missing, listen, register_missing, remove_rooms
 from demo_site import BUILDINGS, HOST, Memory, count_meters, embedded_broker, make_simulator
 from demo_terminal import Terminal
 from hass_api import DOMAIN, ApiError, HassApi
@@ -136,8 +136,7 @@ async def _run(options: argparse.Namespace, terminal: Terminal) -> None:
         stack.push_async_callback(_end_hass, hass, terminal)
         api = await stack.enter_async_context(HassApi(hass.url))
         await _start_hass(hass, api, terminal)
-        simulator = make_simulator(memory)
-        await _show_buildings(api, simulator, memory, stack, terminal)
+        simulator = await _show_buildings(api, memory, stack, terminal)
         memory.save(MEMORY)
         await _introduce(hass, api, terminal)
         await _wait_for_meters(api, simulator, terminal)
@@ -219,23 +218,17 @@ async def _log_in(api: HassApi) -> None:
 
 
 async def _show_buildings(
-    api: HassApi,
-    simulator: Simulator,
-    memory: Memory,
-    stack: AsyncExitStack,
-    terminal: Terminal,
-) -> None:
+    api: HassApi, memory: Memory, stack: AsyncExitStack, terminal: Terminal
+) -> Simulator:
     """Power up the buildings; new gateways do so while Home Assistant listens for them."""
-
-    async def power_up() -> None:
-        await stack.enter_async_context(simulator)
-
     if not await find_missing(api):
         async with terminal.step("Powering up two buildings"):
-            await power_up()
-        return
+            return await stack.enter_async_context(make_simulator(memory))
     async with terminal.step("Adding the gateways of two buildings through the config flow"):
-        await register_missing(api, HOST, memory.broker_port, power_up)
+        step = await listen(api, HOST, memory.broker_port)
+        simulator = await stack.enter_async_context(make_simulator(memory))
+        await register_missing(api, HOST, memory.broker_port, step)
+        return simulator
 
 
 async def _introduce(hass: HassProcess, api: HassApi, terminal: Terminal) -> None:

@@ -1,7 +1,6 @@
 """Adds the demo's gateways as a person would: through the integration's config flow."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +9,7 @@ from hass_api import ApiError, HassApi, wait_for
 
 _AREA_ICON = "mdi:office-building"
 _READ_S = 3.0
-_TRIES = 3  # listening windows; a window closes soon after the last new gateway was heard
+_WINDOWS = 3  # a window closes soon after the last new gateway was heard
 
 
 async def find_missing(api: HassApi) -> list[Building]:
@@ -30,21 +29,19 @@ async def remove_rooms(api: HassApi) -> None:
         await api.command("config/area_registry/delete", area_id=area["area_id"])
 
 
-async def register_missing(
-    api: HassApi, host: str, port: int, when_listening: Callable[[], Awaitable[None]]
-) -> None:
-    """Add what is missing, and call back once the first listening window is open.
+async def register_missing(api: HassApi, host: str, port: int, step: dict[str, Any]) -> None:
+    """Add what is missing, from the open listening window of a flow on.
 
     Raises ApiError where the flow goes another way, or a gateway is not heard.
     """
     areas = await _areas(api)
-    for _ in range(_TRIES):
-        if missing := await find_missing(api):
-            step = await _listen(api, host, port)
-            await when_listening()
-            when_listening = _nothing
-            await _choose(api, await api.wait_flow(step), missing, areas)
-    if missing := await find_missing(api):
+    for _ in range(_WINDOWS):
+        missing = await find_missing(api)
+        await _choose(api, await api.wait_flow(step), missing, areas)
+        if not (missing := await find_missing(api)):
+            break
+        step = await listen(api, host, port)
+    else:
         raise ApiError("add the gateways", f"not heard: {missing[0].gateway_id}")
     await wait_for(api.entries, _all_loaded, 60)
     await _read_captured(api)
@@ -65,10 +62,6 @@ def _has_all(devices: list[dict[str, Any]], serial_numbers: set[str]) -> bool:
     return serial_numbers <= {device["serial_number"] for device in devices}
 
 
-async def _nothing() -> None:
-    """Do nothing."""
-
-
 def _all_loaded(entries: list[dict[str, Any]]) -> bool:
     return all(entry["state"] == "loaded" for entry in entries)
 
@@ -86,8 +79,8 @@ async def _areas(api: HassApi) -> dict[str, str]:
     return areas
 
 
-async def _listen(api: HassApi, host: str, port: int) -> dict[str, Any]:
-    """Bring a flow to its listening window; return that step."""
+async def listen(api: HassApi, host: str, port: int) -> dict[str, Any]:
+    """Bring a new flow to its listening window; return that step."""
     step = await api.start_flow()
     if step["step_id"] == "user":  # a broker is known already: the first choice
         known = step["data_schema"][0]["default"]
