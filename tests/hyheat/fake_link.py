@@ -80,7 +80,7 @@ class FakeLink:
 _: type[Link] = FakeLink  # mypy: it is one
 
 
-class _JumpingSelector(selectors.SelectSelector):
+class JumpingSelector(selectors.SelectSelector):
     """Waits for nothing: where nothing is ready, the time is set forward."""
 
     def __init__(self) -> None:
@@ -99,8 +99,8 @@ class _JumpingSelector(selectors.SelectSelector):
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop in which no waiting takes any time; what went wrong in it is in `errors`."""
 
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+    def __init__(self, selector: JumpingSelector | None = None) -> None:
+        self._jumping = selector or JumpingSelector()
         super().__init__(self._jumping)
         self.errors: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.errors.append(context))
