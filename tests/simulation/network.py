@@ -113,7 +113,8 @@ class Network:
         if connected == self.connected:
             return
         self._ledger.note("link up" if connected else "link down")
-        self._ledger.count("link drops")
+        if not connected:
+            self._ledger.count("link drops")
         self.connected = connected
         self._drops += 1
         for listener in list(self._status):

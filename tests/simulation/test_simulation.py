@@ -22,7 +22,7 @@ from custom_components.hy_heating.hyheat.session import Session
 
 from .invariants import BusWatch, Ledger
 from .network import Network
-from .run import report
+from .run import main, report
 from .weather import Weather, damaged
 from .world import Outcome, run_seed
 
@@ -350,3 +350,19 @@ def test_the_command_line_tells_how_it_went() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0
     assert done.stdout.splitlines()[-1] == "3 passed, 0 failed"
+
+
+def test_the_command_line_shows_a_failed_seed_and_how_to_repeat_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["run", "--seeds", "2", "--start", "5", "--jobs", "1"])
+    with monkeypatch.context() as patch:
+        drop_some_readings(patch)
+        assert main() == 1
+    told = capsys.readouterr().out.splitlines()
+    assert told[0] == "seed 5 failed:"
+    assert "again: scripts/simulate --seeds 1 --start 5 --trace" in told
+    assert any("VIOLATED what arrives intact is told once" in line for line in told)
+    assert told[-1] == "0 passed, 2 failed"
+    assert main() == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "2 passed, 0 failed"
