@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+import os
 from typing import Any, override
 from unittest.mock import patch
 
 from aiomqtt import ProtocolVersion
+from homeassistant.components import file_upload
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState, ConfigFlowResult
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowManager
@@ -35,10 +37,18 @@ class _OnlyVersion311(dict[Any, ProtocolVersion]):
 def _impatient(hass: HomeAssistant, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shorten every duration."""
     hass.data[connect._VERSIONS] = _OnlyVersion311()
-    monkeypatch.setattr(flow_listen, "LISTEN_LIMIT_S", 0.7)
-    monkeypatch.setattr(flow_listen, "LISTEN_QUIET_S", 0.25)
+    # Each process of a parallel run has uploads of its own.
+    monkeypatch.setattr(file_upload, "TEMP_DIR_NAME", f"hy_heating-uploads-{os.getpid()}")
+    monkeypatch.setattr(flow_listen, "LISTEN_LIMIT_S", 1.2)
+    monkeypatch.setattr(flow_listen, "LISTEN_QUIET_S", 0.5)
     monkeypatch.setattr(flow_listen, "LISTEN_TICK_S", 0.02)
-    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=0.2, refused_pause_s=0.05))
+    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=5.0, refused_pause_s=0.05))
+
+
+@pytest.fixture
+def impatient_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call a gateway silent that does not answer at once."""
+    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=0.4))
 
 
 @pytest.fixture

@@ -82,13 +82,6 @@ async def finish(hass: HomeAssistant, result: ConfigFlowResult) -> ConfigFlowRes
                 return after
 
 
-async def register(hass: HomeAssistant, menu: ConfigFlowResult) -> ConfigFlowResult:
-    """Add a silent gateway."""
-    form = await choose(hass, menu, "gateway_id")
-    menu = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))
-    return await go_on(hass, await choose(hass, menu, "building"), {})
-
-
 def suggested(result: ConfigFlowResult) -> dict[str, Any]:
     """Return what a form shows in its fields, sections flattened."""
     shown: dict[str, Any] = {}
@@ -243,6 +236,16 @@ async def gateways(
             await asyncio.gather(playing, return_exceptions=True)
 
 
+async def register(
+    hass: HomeAssistant, broker: AmqttBroker, menu: ConfigFlowResult
+) -> ConfigFlowResult:
+    """Add a gateway that answers, from the menu of ways to find one."""
+    form = await choose(hass, menu, "gateway_id")
+    async with gateways(broker, {GATEWAY_A: status(GATEWAY_A)}):
+        form = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))
+    return await go_on(hass, form, {})
+
+
 # --- TLS before a broker -------------------------------------------------------------------
 
 
@@ -268,6 +271,8 @@ def tls_before(port: int, context: ssl.SSLContext) -> Iterator[int]:
             context.wrap_socket(plain, server_side=True) as client,
             socket.create_connection(("127.0.0.1", port)) as broker,
         ):
+            for each in (client, broker):
+                each.settimeout(10)
             back = threading.Thread(target=pump, args=[broker, client])
             back.start()
             pump(client, broker)

@@ -26,12 +26,13 @@ from .helpers import (
     defaults,
     finish,
     go_on,
+    heard,
     options_of,
     placeholders,
     register,
+    report,
     settings,
     silence,
-    subscribed,
     suggested,
 )
 
@@ -117,9 +118,9 @@ async def test_prefix_is_used_from_then_on(
 ) -> None:
     menu = await go_on(hass, form, broker_input(broker.port, prefix=" site 7/hy "))
     window = await choose(hass, menu, "listen")
-    await until(lambda: subscribed(broker) == {"site 7/hy/set/+"})
-    menu = await finish(hass, window)
-    created = await register(hass, menu)
+    await heard(broker, report(GATEWAY_A, "27100583203400"), f"site 7/hy/set/{GATEWAY_A}")
+    form = await go_on(hass, await finish(hass, window), {"gateways": [GATEWAY_A]})
+    created = await go_on(hass, form, {})
     assert created["data"]["prefix"] == "site 7/hy"
 
 
@@ -253,7 +254,7 @@ async def test_gateway_of_a_shared_broker_takes_over_its_settings(
 ) -> None:
     first = add_entry(hass, GATEWAY_B, broker.port)
     menu = await go_on(hass, await begin(hass), {"broker": first.entry_id})
-    created = await register(hass, menu)
+    created = await register(hass, broker, menu)
     assert settings(created["result"]) == settings(first)
     assert created["data"]["gateway_id"] == GATEWAY_A
 

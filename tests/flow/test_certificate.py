@@ -1,6 +1,6 @@
 """An own certificate authority in the config flow."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from ssl import PEM_cert_to_DER_cert
 from uuid import uuid4
@@ -14,11 +14,12 @@ from custom_components.hy_heating.flow_broker_form import (
     MAX_CERTIFICATE_SIZE,
     to_pem,
 )
-from tests.links.brokers import AmqttBroker
+from tests.links.brokers import AmqttBroker, until
 from tests.links.certificates import Authority
 
 from .helpers import (
     broker_input,
+    connections,
     go_on,
     placeholders,
     register,
@@ -37,16 +38,18 @@ def authority() -> Authority:
 
 
 @pytest.fixture
-def tls_port(broker: AmqttBroker, authority: Authority, tmp_path: Path) -> Iterator[int]:
+async def tls_port(broker: AmqttBroker, authority: Authority, tmp_path: Path) -> AsyncIterator[int]:
     """Return the port of a broker that only speaks TLS, certified by an own authority."""
     with tls_before(broker.port, authority.issue().server_context(tmp_path)) as port:
         yield port
+        await until(lambda: not connections(port))
 
 
 @pytest.mark.parametrize("kind", ["pem", "der"])
 async def test_own_authority_is_uploaded_and_kept(
     hass: HomeAssistant,
     form: ConfigFlowResult,
+    broker: AmqttBroker,
     tls_port: int,
     authority: Authority,
     hass_client: ClientSessionGenerator,
@@ -60,16 +63,16 @@ async def test_own_authority_is_uploaded_and_kept(
         authority.pem.encode() if kind == "pem" else PEM_cert_to_DER_cert(authority.pem),
     )
     typed = broker_input(tls_port, encryption="own_ca", ca_certificate=file_id)
-    created = await register(hass, await go_on(hass, form, typed))
+    created = await register(hass, broker, await go_on(hass, form, typed))
     assert created["data"]["ca_certificate"] == authority.pem
     assert (created["data"]["tls"], created["data"]["tls_verify"]) == (True, True)
 
 
 async def test_connection_without_check_is_possible_when_chosen(
-    hass: HomeAssistant, form: ConfigFlowResult, tls_port: int
+    hass: HomeAssistant, form: ConfigFlowResult, broker: AmqttBroker, tls_port: int
 ) -> None:
     menu = await go_on(hass, form, broker_input(tls_port, encryption="unverified"))
-    created = await register(hass, menu)
+    created = await register(hass, broker, menu)
     assert (created["data"]["tls"], created["data"]["tls_verify"]) == (True, False)
 
 
@@ -85,6 +88,7 @@ async def test_tls_where_nobody_speaks_it(
 async def test_uploaded_certificate_is_kept_over_other_errors(
     hass: HomeAssistant,
     form: ConfigFlowResult,
+    broker: AmqttBroker,
     tls_port: int,
     authority: Authority,
     hass_client: ClientSessionGenerator,
@@ -148,7 +152,7 @@ async def test_certificate_that_would_not_be_used_is_asked_about_once(
     )
     form = await go_on(hass, form, typed)
     assert form["errors"] == {"encryption": "certificate_not_used"}
-    created = await register(hass, await go_on(hass, form, broker_input(broker.port)))
+    created = await register(hass, broker, await go_on(hass, form, broker_input(broker.port)))
     assert created["data"]["ca_certificate"] is None
 
 

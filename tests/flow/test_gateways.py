@@ -179,7 +179,9 @@ async def test_import_registers_once(hass: HomeAssistant) -> None:
     )
 
 
-async def test_every_step_can_be_looked_at_again(hass: HomeAssistant, broker: AmqttBroker) -> None:
+async def test_every_step_can_be_looked_at_again(
+    hass: HomeAssistant, broker: AmqttBroker, impatient_probe: None
+) -> None:
     """The frontend loads a step anew when its page is: nothing may happen by that."""
     form = await go_on(hass, await begin(hass))
     assert form["step_id"] == "broker"
@@ -196,7 +198,7 @@ async def test_every_step_can_be_looked_at_again(hass: HomeAssistant, broker: Am
 
 
 async def test_last_form_submitted_twice_registers_once(
-    hass: HomeAssistant, broker: AmqttBroker
+    hass: HomeAssistant, broker: AmqttBroker, impatient_probe: None
 ) -> None:
     form = await choose(hass, await to_gateways(hass, broker), "gateway_id")
     menu = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))

@@ -6,6 +6,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 
+from custom_components.hy_heating import flow_listen
+from custom_components.hy_heating.hyheat.session import Timing
 from tests.common import captured
 from tests.links.brokers import AmqttBroker, ForbiddenTopics, until
 
@@ -87,19 +89,23 @@ async def test_no_gateway_id_is_an_error_that_keeps_what_was_typed(
     assert form["step_id"] == "probed"
 
 
-async def test_silent_gateway_can_be_asked_again(hass: HomeAssistant, broker: AmqttBroker) -> None:
+async def test_silent_gateway_can_be_asked_again(
+    hass: HomeAssistant, broker: AmqttBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=0.4))
     form = await choose(hass, await to_gateways(hass, broker), "gateway_id")
     menu = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))
     assert (menu["type"], menu["step_id"]) == (FlowResultType.MENU, "silent")
     assert placeholders(menu) == {"gateway_id": GATEWAY_A}
     assert menu["menu_options"] == ["probe", "gateway_id", "building"]
+    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=5.0))
     async with gateways(broker, {GATEWAY_A: status(GATEWAY_A)}):
         form = await finish(hass, await choose(hass, menu, "probe"))
     assert form["step_id"] == "probed"
 
 
 async def test_silent_gateway_can_be_added_knowingly(
-    hass: HomeAssistant, broker: AmqttBroker
+    hass: HomeAssistant, broker: AmqttBroker, impatient_probe: None
 ) -> None:
     form = await choose(hass, await to_gateways(hass, broker), "gateway_id")
     menu = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))
@@ -110,10 +116,14 @@ async def test_silent_gateway_can_be_added_knowingly(
     assert created["title"] == GATEWAY_A, "a blank name is none"
 
 
-async def test_other_id_after_a_silent_one(hass: HomeAssistant, broker: AmqttBroker) -> None:
+async def test_other_id_after_a_silent_one(
+    hass: HomeAssistant, broker: AmqttBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=0.4))
     form = await choose(hass, await to_gateways(hass, broker), "gateway_id")
+    menu = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))
+    monkeypatch.setattr(flow_listen, "PROBE_TIMING", Timing(ack_s=5.0))
     async with gateways(broker, {GATEWAY_B: status(GATEWAY_B)}):
-        menu = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_A}))
         form = await choose(hass, menu, "gateway_id")
         form = await finish(hass, await go_on(hass, form, {"gateway_id": GATEWAY_B}))
     created = await go_on(hass, form, {})
