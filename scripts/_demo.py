@@ -14,7 +14,15 @@ import signal
 import sys
 
 from demo_flow import find_missing, listen, register_missing, remove_rooms
-from demo_site import BUILDINGS, HOST, Memory, count_meters, embedded_broker, make_simulator
+from demo_site import (
+    BUILDINGS,
+    HOST,
+    Memory,
+    count_meters,
+    embedded_broker,
+    make_simulator,
+    remember,
+)
 from demo_terminal import Terminal
 from hass_api import DOMAIN, ApiError, HassApi
 from hass_log import complaints
@@ -33,6 +41,7 @@ DEFAULT_BROKER_PORT = 18830
 RESTART_STATUS = 100  # Home Assistant's way to ask for being started again
 EARLIER_RUN_TIMEOUT_S = 45.0
 METERS_TIMEOUT_S = 180.0
+SAVE_INTERVAL_S = 10.0
 
 _PLACES = (
     ("Building 1, as captured", "02345678903"),
@@ -137,11 +146,16 @@ async def _run(options: argparse.Namespace, terminal: Terminal) -> None:
         api = await stack.enter_async_context(HassApi(hass.url))
         await _start_hass(hass, api, terminal)
         simulator = await _show_buildings(api, memory, stack, terminal)
-        memory.save(MEMORY)
+        stack.callback(_save, simulator, memory.broker_port)
+        _save(simulator, memory.broker_port)
         await _introduce(hass, api, terminal)
         await _wait_for_meters(api, simulator, terminal)
         terminal.say("  Ctrl-C ends the demo.")
-        await asyncio.gather(_keep_running(hass, terminal), simulator.wait_stopped())
+        await asyncio.gather(
+            _keep_running(hass, terminal),
+            _keep_saving(simulator, memory.broker_port),
+            simulator.wait_stopped(),
+        )
 
 
 # --- Before anything starts ----------------------------------------------------------------
@@ -175,7 +189,7 @@ def _recall(broker_port: int | None) -> Memory:
     memory = Memory.load(MEMORY)
     if memory is None:
         _forget()  # an earlier run that ended before it had made anything whole
-        return Memory(datetime.now(UTC), broker_port or DEFAULT_BROKER_PORT)
+        return Memory(broker_port or DEFAULT_BROKER_PORT, datetime.now(UTC), {})
     if broker_port not in {None, memory.broker_port}:
         raise DemoError(
             f"the gateways are registered with the broker on port {memory.broker_port}",
@@ -269,6 +283,17 @@ async def _keep_running(hass: HassProcess, terminal: Terminal) -> None:
             raise DemoError(f"Home Assistant ended with status {status}", f"see {hass.console}")
         async with terminal.step("Restarting Home Assistant"):
             await hass.start()
+
+
+async def _keep_saving(simulator: Simulator, broker_port: int) -> None:
+    """Leave little to guess for the run that follows a power failure."""
+    while True:
+        await asyncio.sleep(SAVE_INTERVAL_S)
+        _save(simulator, broker_port)
+
+
+def _save(simulator: Simulator, broker_port: int) -> None:
+    remember(simulator, broker_port).save(MEMORY)
 
 
 async def _end_hass(hass: HassProcess, terminal: Terminal) -> None:
