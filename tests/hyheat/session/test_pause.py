@@ -87,3 +87,16 @@ def test_a_read_now_that_waits_can_be_given_up() -> None:
     reading = bus.ask(CABINETS)
     bus.cancel(reading)
     assert bus.outcome(reading) == "canceled"
+
+
+def test_forged_addresses_do_not_fill_the_memory() -> None:
+    bus = paused()
+    for number in range(2000):
+        bus.session.foreign_move(number.to_bytes(7), bus.now)
+    assert len(bus.session._moved) == 1024
+    bus.move(VALVE, 50)
+    assert bus.sent() == [move(VALVE, 50)], "nothing else suffers"
+
+    bus.sleep(PAUSE_S)
+    bus.session.foreign_move(VALVE_2.address, bus.now)
+    assert len(bus.session._moved) == 1, "what has rested is forgotten"
