@@ -214,3 +214,21 @@ async def test_the_season_turns_at_midnight(
     await pass_minutes(hass, freezer, link, minutes)
     assert hass.states.is_state("binary_sensor.building_3_heating_season", expected)
     await hass.config_entries.async_unload(entry.entry_id)
+
+
+@pytest.mark.usefixtures("winter")
+async def test_last_seen_is_written_once_a_minute_not_with_every_message(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry, freezer: FrozenDateTimeFactory
+) -> None:
+    await report_all(hass, link)
+    await pass_minutes(hass, freezer, link, 2)
+    written: list[str] = []
+    hass.bus.async_listen("state_changed", lambda event: written.append(event.data["entity_id"]))
+    for _ in range(59):
+        freezer.tick(timedelta(seconds=1))
+        async_fire_time_changed(hass)
+        link.deliver(captured("valve_report"))
+        await hass.async_block_till_done()
+    assert written.count("sensor.building_3_last_seen") <= 1
+    await pass_minutes(hass, freezer, link, 1)
+    assert 1 <= written.count("sensor.building_3_last_seen") <= 2

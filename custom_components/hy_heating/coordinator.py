@@ -86,6 +86,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self.readings = GatewayReadings(self, entry)
         self._polling: asyncio.Task[None] | None = None
         self._settings_s: float | None = None
+        self._last_heard: datetime | None = None
         self._heating: bool | None = None
         self._store = ReadingStore(hass, entry.entry_id, self._to_keep)
         self.read_only: bool = entry.options.get(CONF_READ_ONLY, False)
@@ -267,9 +268,13 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
 
     def _heard(self) -> None:
         """Note a sign of life; entities see it with the next judgement, not with every message."""
-        self.data = replace(self.data, last_seen=dt_util.utcnow())
+        self._last_heard = dt_util.utcnow()
+
+    def _show_last_heard(self) -> None:
+        self.data = replace(self.data, last_seen=self._last_heard)
 
     def _told(self) -> None:
+        self._show_last_heard()
         self._judge_season()
         self._store.async_changed()
         self.async_set_updated_data(self.data)
@@ -300,6 +305,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
 
     @callback
     def _judge(self, _now: datetime | None = None) -> None:
+        self._show_last_heard()
         self._judge_season()
         for meter in self.meters.values():
             meter.async_judge()
@@ -387,7 +393,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         return KeptGateway(
             self.data.status,
             self.data.settings,
-            self.data.last_seen,
+            self._last_heard,
             {number: meter.data for number, meter in self.meters.items()},
             self.readings.to_keep(),
         )
@@ -395,6 +401,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     async def _async_restore(self) -> None:
         kept = await self._store.async_load()
         self.data = GatewayData(kept.status, kept.settings, kept.last_seen)
+        self._last_heard = kept.last_seen
         self._judge_season()
         for number, data in self.readings.async_restore(kept.meters, kept.readings).items():
             self.meters[number] = MeterCoordinator(self, number, data)
