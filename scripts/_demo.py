@@ -261,7 +261,7 @@ async def _introduce(hass: HassProcess, api: HassApi, terminal: Terminal) -> Non
 
 async def _wait_for_meters(api: HassApi, simulator: Simulator, terminal: Terminal) -> None:
     total = count_meters(simulator)
-    async with terminal.step("Meters report") as step:
+    async with terminal.step("Waiting for the meters to report") as step:
         while step.elapsed_s < METERS_TIMEOUT_S:
             count = len(await api.devices()) - len(BUILDINGS)
             step.text = f"{count} of {total} meters have reported"

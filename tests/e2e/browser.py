@@ -22,7 +22,7 @@ UPDATE_IMAGES = "HY_HEATING_UPDATE_IMAGES"
 DOCUMENTED = {"cabinet", "cabinet-zh", "flow-broker", "flow-heard", "gateway", "valve"}
 """The pictures that the documents show."""
 
-_COLORS = 128
+_COLORS = 256
 _ARGUMENTS = ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"]
 
 

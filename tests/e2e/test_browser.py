@@ -93,12 +93,14 @@ async def test_adding_two_gateways(
 
     dialog = page.locator("dialog-data-entry-flow")
     submit = dialog.get_by_role("button", name="Submit")
+    await fill_broker_form(dialog, broker.port, PASSWORD)
+    await take_picture(page, PICTURES, "flow-broker")
     await fill_broker_form(dialog, broker.port, "wrong horse")
     await submit.click()
     refused = dialog.get_by_text("The broker refused the user name or the password.")
     await expect(refused).to_be_visible()
+    await take_picture(page, PICTURES, "flow-refused")
     await fill_broker_form(dialog, broker.port, PASSWORD)
-    await take_picture(page, PICTURES, "flow-broker")
     await submit.click()
 
     await dialog.get_by_text("Listen for gateways", exact=True).click()

@@ -12,7 +12,17 @@ import pytest_asyncio
 
 from .house import House, position
 from .mosquitto import Mosquitto
-from .vectors import CABINET, FRAMES, GATEWAY, MESSAGES, REPORTS, VALVE, payload, report
+from .vectors import (
+    CABINET,
+    FRAMES,
+    GATEWAY,
+    MESSAGES,
+    REPORTS,
+    VALVE,
+    payload,
+    report,
+    valve_report_an_hour_later,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
@@ -196,7 +206,7 @@ async def test_a_damaged_report_changes_nothing_and_the_next_good_one_counts(
     await gateway.wait_state(f"{GATEWAY}_{CABINET}_last_report", lambda state: state != before)
     await gateway.wait_state(supply, partial(is_state, 28.0))
 
-    await broker.publish(REPORTS, report(valve, "valve_report_C"))
+    await broker.publish(REPORTS, valve_report_an_hour_later())
     await gateway.wait_state(supply, partial(is_state, 29.1))
     warnings = [line for line in gateway.hass.log.splitlines() if "checksum" in line]
     assert len(warnings) == 1

@@ -257,7 +257,30 @@ class MqttClient(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         self._fail_opening()
-        super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        if not self._connected.cancelled():  # who opened is gone, and aiomqtt asks why it failed
+            super()._on_disconnect(client, userdata, flags, reason_code, properties)
+
+    @override
+    def _on_socket_register_write(
+        self, client: PahoClient, userdata: Any, sock: socket.socket
+    ) -> None:
+        """Have the loop write when the socket can take it; paho may call this in a thread.
+
+        aiomqtt hands the loop a number, which is no socket any more, or another one, if paho
+        closes it meanwhile.
+        """
+        self._loop.call_soon_threadsafe(self._write_when_ready, sock)
+
+    def _write_when_ready(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write)
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as err:  # noqa: BLE001 - whatever it is, the connection is over
+            if not self._disconnected.done():
+                self._disconnected.set_exception(err)
 
     # --- Receiving --------------------------------------------------------------------------
 
