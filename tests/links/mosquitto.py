@@ -177,7 +177,15 @@ class Line:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+        connecting = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", self._target_port))
+        try:
+            there_reader, there_writer = await asyncio.shield(connecting)
+        except BaseException:  # cut meanwhile: neither end may stay open
+            writer.transport.abort()
+            with contextlib.suppress(OSError):
+                (await connecting)[1].transport.abort()
+            self._tasks.discard(task)
+            raise
         copies = [
             asyncio.ensure_future(_copy(reader, there_writer)),
             asyncio.ensure_future(_copy(there_reader, writer)),
