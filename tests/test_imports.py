@@ -36,8 +36,9 @@ SESSION = (
     "hyheat.job",
     "hyheat.proof",
     "hyheat.queries",
+    "hyheat.recent",
 )
-TOOLS = ("actions", "diagnostics", "repairs", "system_health")
+TOOLS = ("actions", "diagnostics", "privacy", "repairs", "system_health")
 OF_A_PLATFORM = (
     "commands",
     "const",
@@ -86,7 +87,7 @@ ROWS = (
         ("homeassistant", "aiomqtt", "paho", "certifi"),
     ),
     Row(PLATFORMS, OF_A_PLATFORM, HOME_ASSISTANT),
-    Row(TOOLS, (*OF_A_PLATFORM, *BASE, *WIRE, "hyheat.exchange"), HOME_ASSISTANT),
+    Row(TOOLS, (*OF_A_PLATFORM, *BASE, *WIRE, "hyheat.exchange", "privacy"), HOME_ASSISTANT),
     Row(("entity",), OF_A_PLATFORM, HOME_ASSISTANT),
     Row(("__init__",), ("",), (*HOME_ASSISTANT, "cryptography"), PLATFORMS),
     Row(("",), ("",), (*HOME_ASSISTANT, "cryptography"), (*PLATFORMS, "entity")),

@@ -47,6 +47,7 @@ from .model import (
     SetOpeningFrame,
     UnknownReading,
 )
+from .recent import RecentCount, RecentFrames
 from .session import (
     Action,
     Content,
@@ -169,6 +170,9 @@ class GatewayClient:
         self.gateway_id = gateway_id
         self.session = Session(gateway_id, timing)
         self.refusals = Refusals()
+        self.frames = RecentFrames()
+        self.messages = RecentCount()
+        self.refused = RecentCount()
         self._link = link
         self._listener = listener
         self._own: deque[tuple[float, bytes]] = deque(maxlen=OWN_REMEMBERED)
@@ -280,6 +284,8 @@ class GatewayClient:
     # --- From the link ----------------------------------------------------------------------
 
     def _received(self, _topic: str, payload: bytes, retained: bool) -> None:
+        now = self._now()
+        self.messages.add(now)
         if retained:
             self._refuse_message(RefusalReason.RETAINED, "a retained message", payload)
             return
@@ -289,15 +295,15 @@ class GatewayClient:
             self._refuse_message(err.reason, err.detail, payload)
             return
         contents: list[Content] = []
-        for content in contents_of(message):
+        for content in contents_of(message, lambda raw: self.frames.add(raw, now)):
             if isinstance(content, Refused):
-                self._refuse(content)
+                self.refuse(content)
             else:
                 contents.append(content)
         if isinstance(message, TransparentReply):
             self._refuse_unasked(contents)
         # First whoever waits, then the listener, which may already ask for something new.
-        self._run(self.session.receive(message, contents, self._now()))
+        self._run(self.session.receive(message, contents, now))
         self._tell_all(message, contents)
 
     def _commanded(self, _topic: str, payload: bytes, retained: bool) -> None:
@@ -308,7 +314,8 @@ class GatewayClient:
             message = envelope.decode_to_gateway(payload, self.gateway_id, self._loads)
             if not isinstance(message, TransparentCommand):
                 return
-            content = interpret(parse(message.frame))
+            self.frames.add((found := parse(message.frame)).raw, self._now())
+            content = interpret(found)
         except (EnvelopeError, FrameError) as err:
             _LOGGER.debug("Gateway %s: another master's command: %s", self.gateway_id, err)
             return
@@ -360,12 +367,14 @@ class GatewayClient:
                 detail = "a reply of a layout that is not known"
                 raw = content.frame.hex().upper()
                 number = content.meter_number
-                self._refuse(Refused(RefusalReason.FRAME_LAYOUT, number, detail, raw))
+                self.refuse(Refused(RefusalReason.FRAME_LAYOUT, number, detail, raw))
 
     def _refuse_message(self, reason: RefusalReason, detail: str, payload: bytes) -> None:
-        self._refuse(Refused(reason, None, detail, shortened(payload)))
+        self.refuse(Refused(reason, None, detail, shortened(payload)))
 
-    def _refuse(self, refused: Refused) -> None:
+    def refuse(self, refused: Refused) -> None:
+        """Count what is not taken, keep it for diagnostics, and log the first of its kind."""
+        self.refused.add(self._now())
         if self.refusals.add(refused):
             _LOGGER.warning(
                 "Gateway %s, meter %s: refused what was received (%s); "
@@ -435,6 +444,10 @@ class GatewayClient:
         except (LinkError, TimeoutError) as err:
             _LOGGER.debug("Gateway %s: not sent: %s", self.gateway_id, err)
             self._run(self.session.send_failed(action.job, self._now()))
+            return
+        if isinstance(action.message, TransparentCommand):
+            with suppress(FrameError):  # a raw frame may be anything
+                self.frames.add(parse(action.message.frame).raw, self._now())
 
     @staticmethod
     def _now() -> float:

@@ -4,7 +4,7 @@ May import: wire modules, model, errors. Whatever a gateway sends ends in conten
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from .devices import interpret, to_reading
@@ -57,14 +57,19 @@ def shortened(payload: bytes) -> str:
     return payload[:_MAX_RAW].decode(errors="backslashreplace")
 
 
-def contents_of(message: FromGateway) -> Iterator[Content | Refused]:
-    """Yield what each frame of a message says, or why it is refused."""
+def contents_of(
+    message: FromGateway, keep: Callable[[bytes], None] = lambda _: None
+) -> Iterator[Content | Refused]:
+    """Yield what each frame of a message says, or why it is refused.
+
+    `keep` gets every frame whose envelope is right, whether or not it says anything.
+    """
     if isinstance(message, Report | TransparentReply):
         for text in message.frames:
             # Half a surrogate pair can be written in JSON, but in no UTF-8.
             raw = shortened(text.encode(errors="backslashreplace"))
             for found in _frames_of(text):
-                yield _content_of(message, found, raw)
+                yield _content_of(message, found, raw, keep)
 
 
 def _frames_of(text: str) -> Iterator[Frame | FrameError]:
@@ -75,7 +80,10 @@ def _frames_of(text: str) -> Iterator[Frame | FrameError]:
 
 
 def _content_of(
-    message: Report | TransparentReply, found: Frame | FrameError, raw: str
+    message: Report | TransparentReply,
+    found: Frame | FrameError,
+    raw: str,
+    keep: Callable[[bytes], None],
 ) -> Content | Refused:
     number = message.meter_id.number if isinstance(message, Report) else None
     if isinstance(found, FrameError):
@@ -83,6 +91,7 @@ def _content_of(
     if number not in (None, found.meter_number):
         detail = f"a frame of {found.meter_number} in a report of {number}"
         return Refused(RefusalReason.ADDRESS, number, detail, raw)
+    keep(found.raw)
     try:
         if isinstance(message, Report):
             return to_reading(found, message.meter_id.protocol_code)
