@@ -1,6 +1,6 @@
 """What Home Assistant tests share: the captured messages and a link that a test plays itself."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 import json
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,10 @@ class FakeLink:
         self.subscriptions: dict[str, MessageListener] = {}
         self.status_listeners: list[StatusListener] = []
         self.published: list[tuple[str, bytes]] = []
+
+    @property
+    def facts(self) -> Mapping[str, str | bool]:
+        return {"kind": "played by the test", "connected": self.connected}
 
     async def async_wait_connected(self, timeout_s: float) -> None:
         assert timeout_s > 0

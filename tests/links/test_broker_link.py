@@ -108,6 +108,43 @@ def own_records(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     ]
 
 
+# --- What diagnostics tell ------------------------------------------------------------------
+
+
+async def test_facts_of_a_connection(hass: HomeAssistant) -> None:
+    # The broker's answer has bit 0 of its flags set: it still had the session.
+    had_it = bytes([ACCEPTED_V5[0], 3, 1, 0, 0])
+    async with scripted_broker(ScriptedBroker({V5: had_it, V311: ACCEPTED_V311})) as broker:
+        link = await async_acquire_link(hass, settings_of(broker.port))
+        await link.async_wait_connected(5)
+        await link.subscribe(TOPIC, Ear())
+        facts = dict(link.facts)
+        assert 0 <= float(str(facts.pop("connected_for_s"))) < 5
+        assert facts == {
+            "kind": "own connection",
+            "connected": True,
+            "failure": None,
+            "mqtt_version": "5",
+            "session_was_there": True,
+            "connections": 1,
+            "subscriptions": 1,
+        }
+        broker.answers = {V5: refused_v5(136), V311: ACCEPTED_V311}
+        broker.hang_up()
+        await until(lambda: link.facts["failure"] and "refused" in str(link.facts["failure"]))
+        down = {"connected", "mqtt_version", "session_was_there", "connected_for_s", "connections"}
+        facts = {key: value for key, value in link.facts.items() if key in down}
+        assert facts == dict.fromkeys(down, None) | {"connected": False, "connections": 1}
+        broker.answers = {V5: ACCEPTED_V5, V311: ACCEPTED_V311}
+        await until(lambda: link.connected)
+        assert (link.facts["session_was_there"], link.facts["connections"]) == (False, 2)
+        await link.async_release()
+
+
+async def test_facts_with_an_older_broker(link: BrokerLink) -> None:
+    assert (link.facts["mqtt_version"], link.facts["session_was_there"]) == ("3.1.1", False)
+
+
 # --- Subscriptions --------------------------------------------------------------------------
 
 

@@ -1,11 +1,12 @@
 """The connection to a broker that every gateway behind it shares."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 import logging
 import random
 
+from aiomqtt import ProtocolVersion
 from homeassistant.core import HomeAssistant
 
 from ..hyheat.errors import (
@@ -32,6 +33,8 @@ STABLE_S = 10.0
 """A connection counts as good after this: two clients with one id would otherwise push each other
 out every second."""
 
+MQTT_VERSIONS = {ProtocolVersion.V31: "3.1", ProtocolVersion.V311: "3.1.1", ProtocolVersion.V5: "5"}
+
 
 class BrokerLink(ClientLink):
     """A connection that is kept until its last user is gone."""
@@ -49,6 +52,8 @@ class BrokerLink(ClientLink):
         self._release = release
         self._down: LinkError | None = None
         self._was_up = False
+        self._connections = 0
+        self._since_s = 0.0
         self._refused: set[str] = set()
         self._settled = asyncio.Event()
         self._try_now = asyncio.Event()
@@ -61,6 +66,21 @@ class BrokerLink(ClientLink):
             return self._down
         refused = sorted(self._refused.intersection(self._listeners.topics))
         return SubscriptionRefusedError(refused[0]) if refused else None
+
+    @property
+    def facts(self) -> Mapping[str, str | int | float | bool | None]:
+        """How the connection is, for diagnostics; times in seconds."""
+        client = self._client if self.connected else None
+        return {
+            "kind": "own connection",
+            "connected": self.connected,
+            "failure": str(self.failure) if self.failure else None,
+            "mqtt_version": MQTT_VERSIONS[client.version] if client else None,
+            "session_was_there": client.session_present if client else None,
+            "connected_for_s": round(self._hass.loop.time() - self._since_s, 1) if client else None,
+            "connections": self._connections,
+            "subscriptions": len(self._listeners.topics),
+        }
 
     async def async_wait_connected(self, timeout_s: float) -> None:
         """Wait for the connection; raises why there is none as soon as that is known."""
@@ -161,6 +181,8 @@ class BrokerLink(ClientLink):
 
     def _came(self, client: MqttClient) -> None:
         self._client = client
+        self._connections += 1
+        self._since_s = self._hass.loop.time()
         self._down = None
         self._settled.set()
         if self._was_up:

@@ -16,6 +16,7 @@ import aiomqtt
 from paho.mqtt.client import (
     MQTT_CLEAN_START_FIRST_ONLY,
     Client as PahoClient,
+    ConnectFlags,
     DisconnectFlags,
     MQTTMessage,
 )
@@ -134,6 +135,8 @@ class MqttClient(aiomqtt.Client):
         # Many gateways subscribe at once at start-up: nothing to warn of.
         self.pending_calls_threshold = 1_000_000
         self.version = version
+        self.session_present = False
+        """Whether the broker still had our session when it took the connection."""
         self.asked = asyncio.Event()
         """Set when CONNECT is under way, or could not be sent."""
         self.answered_s = -math.inf
@@ -246,6 +249,18 @@ class MqttClient(aiomqtt.Client):
         self.asked.set()
         if self._abandoned:
             self._close_socket()
+
+    @override
+    def _on_connect(
+        self,
+        client: PahoClient,
+        userdata: Any,
+        flags: ConnectFlags,
+        reason_code: ReasonCode,
+        properties: Properties | None = None,
+    ) -> None:
+        self.session_present = flags.session_present
+        super()._on_connect(client, userdata, flags, reason_code, properties)
 
     @override
     def _on_disconnect(

@@ -18,7 +18,7 @@ class BrokerSettings:
 
     host: str
     port: int
-    username: str | None
+    username: str | None = field(repr=False)
     password: str | None = field(repr=False)
     tls: bool
     tls_verify: bool
