@@ -25,6 +25,7 @@ from .hyheat.errors import (
     LinkTlsError,
     SubscriptionRefusedError,
 )
+from .issues import async_clear_named
 from .links import async_acquire_link, async_forget_session
 from .links.settings import BrokerSettings
 from .runtime import HyConfigEntry, HyRuntime
@@ -59,6 +60,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
     link = await async_acquire_link(hass, settings)
     gateway = GatewayCoordinator(hass, entry, link)
     entry.runtime_data = HyRuntime(link, gateway)
+    async_clear_named(hass, entry)
     try:
         _register_gateway(hass, entry, gateway)
         await link.async_wait_connected(CONNECT_TIMEOUT_S)

@@ -17,6 +17,7 @@ from .hyheat.client import PendingOpening
 from .hyheat.errors import FailureReason, HyHeatError, ReplyError
 from .hyheat.model import MeterAddress, MeterReading
 from .hyheat.session import Result
+from .issues import issue_id
 
 if TYPE_CHECKING:
     from .meter import MeterCoordinator
@@ -70,6 +71,7 @@ class CommandReport:
 class CommandCounters:
     """What became of the commands of a gateway since Home Assistant started."""
 
+    under_way: int = 0
     sent: int = 0
     verified: int = 0
     failed: Counter[FailureReason] = field(default_factory=Counter)
@@ -77,6 +79,7 @@ class CommandCounters:
 
     def add(self, report: CommandReport) -> None:
         """Count an end."""
+        self.under_way -= 1
         self.sent += report.tries > 0
         if report.reason is not None:
             self.failed[report.reason] += 1
@@ -150,6 +153,7 @@ class ValveCommands:
             raise to_home_assistant(err, meter.number) from err
         command = Command(pending, opening_pct, meter.opening_pct)
         self._latest = command
+        meter.gateway.counters.under_way += 1
         pending.replied.add_done_callback(lambda _: self._confirmed(command))
         pending.ended.add_done_callback(lambda ended: self._ended(command, ended.result()))
         return command
@@ -212,17 +216,17 @@ class ValveCommands:
     def _judge_obedience(self, report: CommandReport) -> None:
         """Raise a repair for a valve that fails again and again, until its next proof."""
         meter = self._meter
-        issue_id = f"valve_disobeys_{meter.gateway.gateway_id}_{meter.number}"
+        this = issue_id("valve_disobeys", meter.gateway.config_entry, meter.number)
         if report.verdict is Verdict.VERIFIED:
             self._disobeyed = 0
-            ir.async_delete_issue(meter.hass, DOMAIN, issue_id)
+            ir.async_delete_issue(meter.hass, DOMAIN, this)
         elif report.reason in DISOBEDIENCE:
             self._disobeyed += 1
             if self._disobeyed >= FAILURES_TO_REPORT:
                 ir.async_create_issue(
                     meter.hass,
                     DOMAIN,
-                    issue_id,
+                    this,
                     is_fixable=False,
                     severity=ir.IssueSeverity.WARNING,
                     translation_key="valve_disobeys",

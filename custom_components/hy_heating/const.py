@@ -15,11 +15,12 @@ CONF_CA_CERTIFICATE = "ca_certificate"
 CONF_PREFIX = "prefix"
 CONF_AREA_ID = "area_id"
 
-# Keys of the config flow's forms that are not stored as such.
+# Keys of the flows' forms that are not stored as such.
 CONF_ADVANCED = "advanced"
 CONF_BROKER = "broker"
 CONF_ENCRYPTION = "encryption"
 CONF_GATEWAYS = "gateways"
+CONF_HASH_IDS = "hash_ids"
 
 # Keys of an entry's options.
 CONF_TRAVEL_TIME_S = "travel_time_s"
@@ -27,6 +28,7 @@ CONF_SWAPPED_METERS = "swapped_meters"
 CONF_FLOW_SCALE = "flow_scale"
 CONF_READ_ONLY = "read_only"
 CONF_MOVE_PAUSE_S = "move_pause_s"
+CONF_HASH_KEY = "hash_key"
 
 FLOW_SCALES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """What flows may be multiplied with: the decimals of that register were never captured."""

@@ -241,6 +241,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         """Drop a meter whose device was removed; it returns with its next report."""
         self.meters.pop(number, None)
         self.readings.async_forget(number)
+        self.client.frames.forget(number)
         self._store.async_changed()
 
     # --- What happens -----------------------------------------------------------------------
@@ -367,16 +368,9 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self.async_update_listeners()
 
     def _refuse(self, reading: MeterReading | UnknownReading, detail: str) -> None:
-        refused = Refused(
-            RefusalReason.FRAME_LAYOUT, reading.meter_number, detail, reading.frame.hex().upper()
-        )
-        if self.client.refusals.add(refused):
-            _LOGGER.warning(
-                "Meter %s of gateway %s: refused %s; further ones are only counted",
-                reading.meter_number,
-                self.gateway_id,
-                detail,
-            )
+        raw = reading.frame.hex().upper()
+        number = reading.meter_number
+        self.client.refuse(Refused(RefusalReason.FRAME_LAYOUT, number, detail, raw))
 
     def _update_device(self, status: StatusReply) -> None:
         if self.device_id and status.firmware:

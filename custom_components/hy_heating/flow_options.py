@@ -1,5 +1,7 @@
 """Options flow of a gateway: what its valves and meters need."""
 
+from collections.abc import Mapping
+import secrets
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsFlowWithReload
@@ -18,6 +20,8 @@ import voluptuous as vol
 
 from .const import (
     CONF_FLOW_SCALE,
+    CONF_HASH_IDS,
+    CONF_HASH_KEY,
     CONF_MOVE_PAUSE_S,
     CONF_READ_ONLY,
     CONF_SWAPPED_METERS,
@@ -63,7 +67,7 @@ class HyOptionsFlow(OptionsFlowWithReload):
         """Ask for all options at once."""
         options = self.config_entry.options
         if user_input is not None:
-            return self.async_create_entry(data={**options, **user_input})
+            return self.async_create_entry(data={**options, **_with_key(user_input, options)})
         travel_time_s = options.get(CONF_TRAVEL_TIME_S, DEFAULT_TRAVEL_TIME_S)
         swapped: list[str] = options.get(CONF_SWAPPED_METERS, [])
         fields: dict[vol.Marker, Any] = {
@@ -79,12 +83,23 @@ class HyOptionsFlow(OptionsFlowWithReload):
             vol.Required(CONF_FLOW_SCALE, default=f"{options.get(CONF_FLOW_SCALE, 1):g}"): vol.All(
                 _FLOW_SCALE, vol.Coerce(float)
             ),
+            vol.Required(
+                CONF_HASH_IDS, default=bool(options.get(CONF_HASH_KEY))
+            ): BooleanSelector(),
         }
         # What was chosen stays a choice when the meter is gone: it may come back.
         names = dict(zip(swapped, swapped, strict=True)) | valve_names(self.hass, self.config_entry)
         if names:
             fields[vol.Required(CONF_SWAPPED_METERS, default=swapped)] = _meters(names)
         return self.async_show_form(step_id="init", data_schema=vol.Schema(fields))
+
+
+def _with_key(user_input: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what to store: the key that hides ids, which stays the same while it is wanted."""
+    stored = dict(user_input)
+    hides = stored.pop(CONF_HASH_IDS)
+    key = options.get(CONF_HASH_KEY) or secrets.token_hex(16)
+    return stored | {CONF_HASH_KEY: key if hides else None}
 
 
 @callback

@@ -9,6 +9,7 @@ from homeassistant.helpers import device_registry as dr, issue_registry as ir
 from .const import DOMAIN, FLOW_SCALES, ISSUE_COUNTER_RESET, ISSUE_FLOW_SCALE, ISSUE_REVERSED
 from .continuation import COUNTER_SENSORS
 from .hyheat.model import Register
+from .privacy import Disguise
 
 if TYPE_CHECKING:
     from .readings import GatewayReadings
@@ -17,8 +18,18 @@ STORE_DAMAGED = "store_damaged"
 
 
 def issue_id(kind: str, entry: ConfigEntry, *parts: str) -> str:
-    """Return the id of an issue of an entry."""
-    return "_".join((kind, entry.unique_id or entry.entry_id, *parts))
+    """Return the id of an issue of an entry; Home Assistant adds it to every download."""
+    return Disguise(entry).text("_".join((kind, entry.unique_id or entry.entry_id, *parts)))
+
+
+@callback
+def async_clear_named(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Clear issues whose ids tell what the entry is to hide, those of the past too."""
+    if not Disguise(entry).hides_ids or not entry.unique_id:
+        return
+    for domain, this in list(ir.async_get(hass).issues):
+        if domain == DOMAIN and entry.unique_id in this:
+            ir.async_delete_issue(hass, DOMAIN, this)
 
 
 @callback

@@ -96,6 +96,21 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
         field = OPENING_FIELDS.get(self.data.kind)
         return self.data.number(field) if field else None
 
+    @property
+    def silent_for_s(self) -> float:
+        """How long nothing was heard of it that could have been heard."""
+        return self.gateway.now_s() - max(self._alive_s, self.gateway.judged_from_s)
+
+    @property
+    def lost_after_s(self) -> float:
+        """How long it may be silent before its values no longer count."""
+        return MISSED_INTERVALS * expected_interval_s(
+            self.gateway.heating,
+            self.gateway.interval(self.data.kind).total_seconds(),
+            self.gateway.out_of_season_interval.total_seconds(),
+            self._received_s,
+        )
+
     @callback
     def async_received(self, data: MeterData) -> None:
         """Take a new reading."""
@@ -113,20 +128,12 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
     def async_judge(self) -> None:
         """Decide again whether the values count; tell the entities when that changed."""
         silence = self.gateway.silence
-        if silence is None:
-            allowed_s = MISSED_INTERVALS * expected_interval_s(
-                self.gateway.heating,
-                self.gateway.interval(self.data.kind).total_seconds(),
-                self.gateway.out_of_season_interval.total_seconds(),
-                self._received_s,
-            )
-            silent_s = self.gateway.now_s() - max(self._alive_s, self.gateway.judged_from_s)
-            if silent_s > allowed_s:
-                silence = Silence.METER
-                if self.silence is not Silence.METER:
-                    _LOGGER.warning(
-                        "Meter %s of gateway %s is silent", self.number, self.gateway.gateway_id
-                    )
+        if silence is None and self.silent_for_s > self.lost_after_s:
+            silence = Silence.METER
+            if self.silence is not Silence.METER:
+                _LOGGER.warning(
+                    "Meter %s of gateway %s is silent", self.number, self.gateway.gateway_id
+                )
         if silence is not self.silence:
             self.silence = silence
             self.async_update_listeners()

@@ -1,5 +1,7 @@
 """The options of a gateway."""
 
+import re
+
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType, InvalidData
 from homeassistant.helpers import device_registry as dr
@@ -34,6 +36,7 @@ async def test_defaults_without_any_valve(hass: HomeAssistant, set_up: list[str]
         "move_pause_s": 30,
         "read_only": False,
         "flow_scale": 1.0,
+        "hash_ids": False,
     }
 
 
@@ -63,12 +66,15 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
             "move_pause_s": 60,
             "read_only": True,
             "flow_scale": "0.1",
+            "hash_ids": True,
             "swapped_meters": ["23227310"],
         },
     )
     await hass.async_block_till_done()
     assert done["type"] is FlowResultType.CREATE_ENTRY
-    assert entry.options == {
+    stored = dict(entry.options)
+    assert re.fullmatch("[0-9a-f]{32}", stored.pop("hash_key"))
+    assert stored == {
         "kept": True,
         "travel_time_s": 240,
         "move_pause_s": 60,
@@ -84,8 +90,25 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
         "move_pause_s": 60,
         "read_only": True,
         "flow_scale": 0.1,
+        "hash_ids": True,
         "swapped_meters": ["23227310"],
     }
+
+
+async def test_the_key_that_hides_ids_stays_while_it_is_wanted(
+    hass: HomeAssistant, set_up: list[str]
+) -> None:
+    entry = add_entry(hass, GATEWAY_A, 1883)
+    keys = []
+    for wanted in (False, True, True, False, True):
+        form = await hass.config_entries.options.async_init(entry.entry_id)
+        changes = {"hash_ids": wanted}
+        await hass.config_entries.options.async_configure(form["flow_id"], changes)
+        await hass.async_block_till_done()
+        keys.append(entry.options["hash_key"])
+    assert (keys[0], keys[3]) == (None, None)
+    assert keys[1] == keys[2]
+    assert keys[4] not in (None, keys[1]), "who turned it off and on again gets a new one"
 
 
 async def test_household_valve_that_reported_can_be_chosen(
