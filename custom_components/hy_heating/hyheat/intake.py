@@ -17,6 +17,8 @@ from .model import UnknownReading
 KEPT_REFUSALS = 20
 MAX_COUNTED = 1000
 """Kinds of refusals counted by meter, so that invented meter numbers cannot fill the memory."""
+MAX_FRAMES = 32
+"""Frames in one message: every capture had one, and each costs entities their time."""
 _MAX_RAW = 512
 
 
@@ -60,16 +62,27 @@ def shortened(payload: bytes) -> str:
 def contents_of(
     message: FromGateway, keep: Callable[[bytes], None] = lambda _: None
 ) -> Iterator[Content | Refused]:
-    """Yield what each frame of a message says, or why it is refused.
+    """Yield what each frame of a message says, or why it is refused; what is too many as one.
 
     `keep` gets every frame whose envelope is right, whether or not it says anything.
     """
-    if isinstance(message, Report | TransparentReply):
-        for text in message.frames:
-            # Half a surrogate pair can be written in JSON, but in no UTF-8.
-            raw = shortened(text.encode(errors="backslashreplace"))
-            for found in _frames_of(text):
-                yield _content_of(message, found, raw, keep)
+    if not isinstance(message, Report | TransparentReply):
+        return
+    for place, (found, text) in enumerate(_all_frames_of(message)):
+        # Half a surrogate pair can be written in JSON, but in no UTF-8.
+        raw = shortened(text[:_MAX_RAW].encode(errors="backslashreplace"))
+        if place == MAX_FRAMES:
+            number = message.meter_id.number if isinstance(message, Report) else None
+            detail = f"more than {MAX_FRAMES} frames in a message"
+            yield Refused(RefusalReason.TOO_LARGE, number, detail, raw)
+            return
+        yield _content_of(message, found, raw, keep)
+
+
+def _all_frames_of(message: Report | TransparentReply) -> Iterator[tuple[Frame | FrameError, str]]:
+    for text in message.frames:
+        for found in _frames_of(text):
+            yield found, text
 
 
 def _frames_of(text: str) -> Iterator[Frame | FrameError]:

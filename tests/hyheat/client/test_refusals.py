@@ -16,7 +16,12 @@ from custom_components.hy_heating.hyheat.envelope import (
 from custom_components.hy_heating.hyheat.errors import (
     RefusalReason,
 )
-from custom_components.hy_heating.hyheat.intake import KEPT_REFUSALS, MAX_COUNTED, Refused
+from custom_components.hy_heating.hyheat.intake import (
+    KEPT_REFUSALS,
+    MAX_COUNTED,
+    MAX_FRAMES,
+    Refused,
+)
 from custom_components.hy_heating.hyheat.model import UnknownReading
 from tests.hyheat.fake_link import in_virtual_time
 from tests.vectors import GATEWAY_ID, frame_bytes, message
@@ -112,6 +117,32 @@ async def test_good_frames_beside_bad_ones_count() -> None:
             ("23227310", RefusalReason.FRAME_HEX): 1,
             ("23227310", RefusalReason.ADDRESS): 1,
         }
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param((VALVE_REPORT,) * 500, id="in many texts"),
+        pytest.param((VALVE_REPORT * 500,), id="in one text"),
+        pytest.param((BAD_CHECKSUM,) * 500, id="broken"),
+    ],
+)
+@in_virtual_time
+async def test_more_frames_than_a_message_has_are_refused_as_one(frames: tuple[str, ...]) -> None:
+    async with scene() as played:
+        played.take_events()
+        played.hears(Report(GATEWAY_ID, MeterId("23227310", "2008", 0), frames))
+        readings = [event for event in played.events if isinstance(event, ReadingReceived)]
+        counts = played.client.refusals.counts
+        assert len(readings) + counts["23227310", RefusalReason.FRAME_CHECKSUM] == MAX_FRAMES
+        assert counts["23227310", RefusalReason.TOO_LARGE] == 1
+        # As many as may be, none of which is refused.
+        played.take_events()
+        valve = MeterId("23227310", "2008", 0)
+        played.hears(Report(GATEWAY_ID, valve, (VALVE_REPORT,) * MAX_FRAMES))
+        readings = [event for event in played.events if isinstance(event, ReadingReceived)]
+        assert len(readings) == MAX_FRAMES
+        assert counts["23227310", RefusalReason.TOO_LARGE] == 1
 
 
 @in_virtual_time
