@@ -150,6 +150,12 @@ class HassApi:
             "POST", f"/api/services/{domain}/{name}", {"entity_id": target, **data}
         )
 
+    async def ask(self, action: str, **data: Any) -> Any:  # noqa: ANN401 - JSON is any of its types
+        """Have an action (domain.name) done that answers with data; return the data."""
+        domain, name = action.split(".")
+        path = f"/api/services/{domain}/{name}?return_response"
+        return (await self.request("POST", path, data))["service_response"]
+
     # --- Config entries and flows ----------------------------------------------------------
 
     async def entries(self) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ _ALWAYS_SAID = tuple(
     re.compile(pattern)
     for pattern in (
         # Home Assistant's standing notice about custom integrations.
-        r"\[homeassistant\.loader\] We found a custom integration hy_heating which has not",
+        r"\[homeassistant\.loader\] We found a custom integration hy_\w+ which has not",
         # We start it so, because everything is installed and pinned already.
         r"\[homeassistant\.bootstrap\] Skipping pip installation of required modules",
         # Optional accelerators that are not installed.

@@ -1,6 +1,7 @@
 """A real Home Assistant on the loopback interface, with the integration of this checkout."""
 
 import asyncio
+from collections.abc import Mapping, Sequence
 import fcntl
 import json
 import os
@@ -59,9 +60,27 @@ class HassProcessError(Exception):
 class HassProcess:
     """A Home Assistant in a configuration folder of its own."""
 
-    def __init__(self, folder: Path, port: int, name: str = "HY Heating") -> None:
-        """Prepare the folder, which may have been used before."""
+    def __init__(  # noqa: PLR0913 - all but two are rarely given
+        self,
+        folder: Path,
+        port: int,
+        name: str = "HY Heating",
+        *,
+        components: Mapping[str, Path] | None = None,
+        configuration: str = "",
+        launcher: Sequence[str | Path] = (),
+    ) -> None:
+        """Prepare the folder, which may have been used before.
+
+        `components` are further integrations by name, `configuration` is added to the YAML file,
+        and `launcher` is put before the command.
+        """
         self.folder = folder
+        self._components = {"hy_heating": ROOT / "custom_components" / "hy_heating"} | dict(
+            components or {}
+        )
+        self._configuration = configuration
+        self._launcher = launcher
         self.port = port
         self.url = f"http://{HOST}:{port}"
         self.console = folder / "console.log"
@@ -71,17 +90,25 @@ class HassProcess:
     def _prepare(self, name: str) -> None:
         (self.folder / ".storage").mkdir(parents=True, exist_ok=True)
         (self.folder / "configuration.yaml").write_text(
-            _CONFIGURATION.format(name=name), encoding="utf-8"
+            _CONFIGURATION.format(name=name) + self._configuration, encoding="utf-8"
         )
-        link = self.folder / "custom_components"
-        link.unlink(missing_ok=True)
-        link.symlink_to(ROOT / "custom_components", target_is_directory=True)
+        self._link_components()
         # Not in the YAML file: from there it would be on trial, until a person confirms it.
         self._store(
             "http", 2, {"stable": self._http(), "pending": None, "yaml_migration_done": True}
         )
         if not (self.folder / ".storage" / "onboarding").exists():
             self._store("onboarding", 4, _ONBOARDING_BEGUN)
+
+    def _link_components(self) -> None:
+        folder = self.folder / "custom_components"
+        if folder.is_symlink():  # as earlier versions made it
+            folder.unlink()
+        folder.mkdir(exist_ok=True)
+        for name, target in self._components.items():
+            link = folder / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(target, target_is_directory=True)
 
     def _store(self, key: str, version: int, data: dict[str, Any]) -> None:
         stored = {"version": version, "minor_version": 1, "key": key, "data": data}
@@ -115,7 +142,14 @@ class HassProcess:
         self.console.unlink(missing_ok=True)
         programs = Path(sys.executable).parent
         self._process = LeashedProcess(
-            [programs / "hass", "--config", self.folder, "--skip-pip", "--log-no-color"],
+            [
+                *self._launcher,
+                programs / "hass",
+                "--config",
+                self.folder,
+                "--skip-pip",
+                "--log-no-color",
+            ],
             folder=self.folder,
             output=self.console,
             environment={
@@ -155,6 +189,16 @@ class HassProcess:
         """End it at once, as a power failure would."""
         if self._process:
             self._process.kill()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: its connections stand, and nobody answers."""
+        if self._process:
+            self._process.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self._process:
+            self._process.thaw()
 
 
 def is_in_use(folder: Path) -> bool:

@@ -81,6 +81,7 @@ class LeashedProcess:
 
     async def stop(self) -> int:
         """Ask it to end, and make it end after its time is over; return the exit status."""
+        self.thaw()
         self._let_go()
         with suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(self._process.wait, self._grace_s + _LEASH_GRACE_S)
@@ -92,6 +93,15 @@ class LeashedProcess:
             os.killpg(self._process.pid, signal.SIGKILL)  # the leash and what it holds
         self._let_go()
         return self._process.wait()
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: its connections stand, and nobody answers."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self.ended is None:
+            os.killpg(self._process.pid, signal.SIGCONT)
 
     def _let_go(self) -> None:
         if self._process.stdin is not None:

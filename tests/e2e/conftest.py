@@ -11,11 +11,26 @@ import pytest
 import pytest_asyncio
 import pytest_socket
 
+from .figures import LONG, Figures
 from .house import House
 from .mosquitto import Mosquitto
 
-TEST_TIMEOUT_S = 240
+TEST_TIMEOUT_S = 900 if LONG else 240
+FIGURES = pytest.StashKey[Figures]()
 ARTIFACTS = Path(__file__).parents[2] / "test-results" / "e2e"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin the table of figures."""
+    config.stash[FIGURES] = Figures()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the figures that were measured."""
+    for line in config.stash[FIGURES].lines():
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,6 +65,12 @@ def enable_event_loop_debug() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Return a folder for the module's processes."""
     return tmp_path_factory.mktemp(request.module.__name__.rpartition(".")[2])
+
+
+@pytest.fixture(scope="session")
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """Return the table that the run prints at its end."""
+    return request.config.stash[FIGURES]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

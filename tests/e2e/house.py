@@ -1,5 +1,6 @@
 """A Home Assistant under test, and the questions that the tests ask it."""
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from processes import free_port
 
 from custom_components.hy_heating.hyheat.envelope import report_topic
 
-from .mosquitto import PASSWORD, USERNAME, Mosquitto
+from .mosquitto import USERNAME, Mosquitto
+from .probe import RECEIVED
 
 USER = "demo"
 USER_PASSWORD = "demo"
+PROBE = Path(__file__).with_name("probe")
 
 
 class House:
@@ -22,10 +25,13 @@ class House:
 
     api: HassApi
 
-    def __init__(self, folder: Path, broker: Mosquitto) -> None:
-        """Prepare it."""
+    def __init__(
+        self, folder: Path, broker: Mosquitto, *, port: int | None = None, **process: Any
+    ) -> None:
+        """Prepare it; `port` is where it finds the broker, if not at its own."""
         self.broker = broker
-        self.hass = HassProcess(folder, free_port(), "Test")
+        self.port = port or broker.port
+        self.hass = HassProcess(folder, free_port(), "Test", **process)
         self.log = ""
         self._ids: dict[str, str] = {}
 
@@ -63,9 +69,9 @@ class House:
         """Return the answers to the form that asks for the broker; None leaves a field empty."""
         answers = {
             "host": "127.0.0.1",
-            "port": self.broker.port,
+            "port": self.port,
             "username": USERNAME,
-            "password": PASSWORD,
+            "password": self.broker.password,
             "encryption": "none",
             "advanced": {"prefix": "hy/gw"},
         } | changes
@@ -143,6 +149,35 @@ class House:
             )
         for entry_id in {entity["config_entry_id"] for entity in disabled}:
             await self.api.reload_entry(entry_id)
+
+
+class WatchedHouse(House):
+    """A Home Assistant with the probe in it."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, **more: Any) -> None:
+        """Prepare it, as a `House`."""
+        configuration = f"hy_probe:\n{more.pop('configuration', '')}"
+        super().__init__(
+            folder,
+            broker,
+            components={"hy_probe": PROBE},
+            configuration=configuration,
+            **more,
+        )
+
+    async def figures(self) -> dict[str, Any]:
+        """Return what the probe measured since it was reset."""
+        figures: dict[str, Any] = await self.api.request("GET", "/api/hy_probe")
+        return figures
+
+    async def reset_figures(self) -> None:
+        """Let the probe begin anew."""
+        await self.api.request("POST", "/api/hy_probe")
+
+    def received(self) -> Counter[str]:
+        """Return every frame that the integration ever took, and how often."""
+        path = self.hass.folder / RECEIVED
+        return Counter(path.read_text(encoding="ascii").split()) if path.exists() else Counter()
 
 
 def position(percent: int) -> Callable[[dict[str, Any]], bool]:

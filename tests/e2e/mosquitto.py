@@ -1,7 +1,11 @@
-"""Debian's broker as a process of ours: user name and password on, everything logged."""
+"""Debian's broker as a process of ours: user name and password on, everything logged.
+
+`max_queued_messages` is set as docs/RELIABILITY.md advises: by default mosquitto keeps no more
+than 1000 messages for a client that is away.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 import getpass
 import os
@@ -21,30 +25,46 @@ allow_anonymous false
 password_file {folder}/passwords
 persistence true
 persistence_location {folder}/
+max_queued_messages 100000
 sys_interval 1
 log_dest stderr
-log_type all
+{log_types}
 user {user}
+{options}
 """
+EVERYTHING = ("all",)
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin"))  # where Debian keeps it
 
 
 class Mosquitto:
     """A broker on a free port of the loopback interface, which can be stopped and started."""
 
-    def __init__(self, folder: Path) -> None:
-        """Prepare its folder."""
+    def __init__(
+        self, folder: Path, options: Sequence[str] = (), log_types: Sequence[str] = EVERYTHING
+    ) -> None:
+        """Prepare its folder; `options` are further lines of its configuration."""
         folder.mkdir(parents=True)
         self.folder = folder
         self.port = free_port()
         self._process: LeashedProcess | None = None
-        configuration = _CONFIGURATION.format(port=self.port, folder=folder, user=getpass.getuser())
+        configuration = _CONFIGURATION.format(
+            port=self.port,
+            folder=folder,
+            user=getpass.getuser(),
+            log_types="\n".join(f"log_type {each}" for each in log_types),
+            options="\n".join(options),
+        )
         (folder / "mosquitto.conf").write_text(configuration, encoding="utf-8")
+        self.set_password(PASSWORD)
+
+    def set_password(self, password: str) -> None:
+        """Change the password of the user; it counts from the next start on."""
         subprocess.run(
-            ["mosquitto_passwd", "-b", "-c", folder / "passwords", USERNAME, PASSWORD],
+            ["mosquitto_passwd", "-b", "-c", self.folder / "passwords", USERNAME, password],
             check=True,
             capture_output=True,
         )
+        self.password = password
 
     @property
     def log(self) -> str:
@@ -72,10 +92,28 @@ class Mosquitto:
             await self._process.stop()
             self._process = None
 
+    def kill(self) -> None:
+        """End it at once, as a power failure would: what it had not written down is gone."""
+        if self._process:
+            self._process.kill()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stop it in its tracks: its connections stand, and nobody answers."""
+        assert self._process
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process
+        self._process.thaw()
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         """Connect as somebody who may publish and hear everything."""
-        async with Client("127.0.0.1", self.port, username=USERNAME, password=PASSWORD) as client:
+        async with Client(
+            "127.0.0.1", self.port, username=USERNAME, password=self.password
+        ) as client:
             yield client
 
     async def publish(self, topic: str, payload: str | bytes, *, qos: int = 1) -> None:
