@@ -75,7 +75,7 @@ class CommandCounters:
     sent: int = 0
     verified: int = 0
     failed: Counter[FailureReason] = field(default_factory=Counter)
-    _proof_s: deque[float] = field(default_factory=lambda: deque(maxlen=100))
+    proofs_s: deque[float] = field(default_factory=lambda: deque(maxlen=100))
 
     def add(self, report: CommandReport) -> None:
         """Count an end."""
@@ -85,12 +85,12 @@ class CommandCounters:
             self.failed[report.reason] += 1
         else:
             self.verified += 1
-            self._proof_s.append(report.duration_s)
+            self.proofs_s.append(report.duration_s)
 
     @property
     def mean_time_to_proof_s(self) -> float | None:
         """Mean of the last hundred, None without any."""
-        return sum(self._proof_s) / len(self._proof_s) if self._proof_s else None
+        return sum(self.proofs_s) / len(self.proofs_s) if self.proofs_s else None
 
 
 class Command:
