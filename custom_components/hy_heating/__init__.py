@@ -26,8 +26,14 @@ from .hyheat.errors import (
     SubscriptionRefusedError,
 )
 from .issues import async_clear_named
-from .links import async_acquire_link, async_forget_session
-from .links.settings import BrokerSettings
+from .links import (
+    LinkSettings,
+    MqttNotConnectedError,
+    MqttNotLoadedError,
+    async_acquire_link,
+    async_forget_session,
+)
+from .links.settings import BrokerSettings, settings_from_data
 from .runtime import HyConfigEntry, HyRuntime
 from .store import async_remove_store
 
@@ -45,6 +51,8 @@ _NOT_READY_KEYS: dict[type[LinkError], str] = {
     LinkTlsError: "broker_tls_failed",
     LinkTimeoutError: "broker_timeout",
     SubscriptionRefusedError: "subscription_refused",
+    MqttNotLoadedError: "mqtt_not_loaded",
+    MqttNotConnectedError: "mqtt_not_connected",
 }
 
 
@@ -54,9 +62,21 @@ async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     return True
 
 
+async def async_migrate_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
+    """Bring an entry of an older version up to date.
+
+    Version 1 knew own connections only, and said nothing of them. Home Assistant itself refuses
+    entries of a newer major version.
+    """
+    if entry.version == 1:
+        data = {**entry.data, **BrokerSettings.from_data(entry.data).as_data()}
+        hass.config_entries.async_update_entry(entry, data=data, version=2, minor_version=1)
+    return True
+
+
 async def async_setup_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
     """Connect to the broker, subscribe to the gateway, and bring back what is known."""
-    settings = BrokerSettings.from_data(entry.data)
+    settings = settings_from_data(entry.data)
     link = await async_acquire_link(hass, settings)
     gateway = GatewayCoordinator(hass, entry, link)
     entry.runtime_data = HyRuntime(link, gateway)
@@ -92,10 +112,10 @@ async def async_unload_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
 async def async_remove_entry(hass: HomeAssistant, entry: HyConfigEntry) -> None:
     """Delete the kept readings, and with the last gateway of a broker our session there."""
     await async_remove_store(hass, entry.entry_id)
-    settings = BrokerSettings.from_data(entry.data)
+    settings = settings_from_data(entry.data)
     others = (
-        BrokerSettings.from_data(other.data).key
-        for other in hass.config_entries.async_entries(DOMAIN)
+        settings_from_data(other.data).key
+        for other in hass.config_entries.async_entries(DOMAIN, include_ignore=False)
         if other.entry_id != entry.entry_id
     )
     if settings.key not in others:
@@ -135,9 +155,9 @@ def _register_gateway(
     gateway.device_id = device.id
 
 
-def _not_ready(err: LinkError, settings: BrokerSettings) -> HomeAssistantError:
+def _not_ready(err: LinkError, settings: LinkSettings) -> HomeAssistantError:
     """Return the error that tells Home Assistant to ask for credentials, or to try again."""
-    broker = f"{settings.host}:{settings.port}"
+    broker = settings.address
     if isinstance(err, LinkAuthError):
         return ConfigEntryAuthFailed(
             translation_domain=DOMAIN,

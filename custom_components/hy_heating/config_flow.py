@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, override
 
 from homeassistant.config_entries import (
+    SOURCE_IGNORE,
     SOURCE_IMPORT,
     ConfigEntry,
     ConfigFlowResult,
@@ -16,6 +17,7 @@ from homeassistant.data_entry_flow import AbortFlow
 
 from .const import CONF_GATEWAY_ID, CONF_GATEWAYS, DOMAIN
 from .flow_broker import BrokerFlow, Input
+from .flow_links import sharing_entries
 from .flow_listen import Window, async_listen, async_probe
 from .flow_options import HyOptionsFlow
 from .flow_schemas import (
@@ -32,7 +34,7 @@ from .hyheat.errors import FailureReason, LinkError, ReplyError, SubscriptionRef
 class HyConfigFlow(BrokerFlow, domain=DOMAIN):
     """Registers gateways, one entry for each."""
 
-    VERSION = 1
+    VERSION = 2
     MINOR_VERSION = 1
 
     _window: Window
@@ -59,8 +61,7 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
     @property
     def _registered(self) -> set[str]:
         """The ids that have an entry."""
-        entries = self._async_current_entries(include_ignore=False)
-        return {entry.unique_id for entry in entries if entry.unique_id}
+        return {entry.unique_id for entry in self._entries if entry.unique_id}
 
     @override
     async def async_step_gateways(self, _: Input = None) -> ConfigFlowResult:
@@ -241,6 +242,8 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
     async def _register_all(self) -> ConfigFlowResult:
         """Create the first entry; the others follow it."""
         registered, connection = self._registered, self._settings.as_data()
+        # Who types a broker anew says how it is for all: its password, and whether it is theirs.
+        self._agree(sharing_entries(self._entries, self._settings), self._settings)
         fresh = [
             {**connection, CONF_GATEWAY_ID: gateway_id, **building}
             for gateway_id, building in zip(self._chosen, self._named, strict=True)
@@ -266,8 +269,9 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
         """Register one gateway."""
         gateway_id = import_data[CONF_GATEWAY_ID]
         # The id is claimed no earlier than here: a flow that somebody left open blocks nobody.
-        await self.async_set_unique_id(gateway_id, raise_on_progress=False)
-        self._abort_if_unique_id_configured()
+        existing = await self.async_set_unique_id(gateway_id, raise_on_progress=False)
+        if existing and existing.source != SOURCE_IGNORE:
+            raise AbortFlow("already_configured")
         data = dict(import_data)
         name = data.pop(CONF_NAME, "").strip()
         return self.async_create_entry(title=name or gateway_id, data=data)

@@ -9,11 +9,17 @@ VALVE_MODEL = "Household valve (2008)"
 # Keys of an entry's data beside Home Assistant's own CONF_HOST, CONF_PORT, CONF_USERNAME and
 # CONF_PASSWORD.
 CONF_GATEWAY_ID = "gateway_id"
+CONF_LINK = "link"
 CONF_TLS = "tls"
 CONF_TLS_VERIFY = "tls_verify"
 CONF_CA_CERTIFICATE = "ca_certificate"
 CONF_PREFIX = "prefix"
+CONF_DISCOVERY = "discovery"
 CONF_AREA_ID = "area_id"
+
+# Kinds of link, under CONF_LINK.
+LINK_OWN = "own"
+LINK_HOME_ASSISTANT = "home_assistant"
 
 # Keys of the flows' forms that are not stored as such.
 CONF_ADVANCED = "advanced"

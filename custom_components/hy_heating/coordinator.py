@@ -49,8 +49,15 @@ from .hyheat.errors import LinkAuthError, RefusalReason, ReplyError
 from .hyheat.model import MeterReading, UnknownReading
 from .hyheat.season import in_season
 from .hyheat.session import Timing
-from .links import BrokerLink
-from .meter import CABINET_KIND, UNKNOWN_KIND, MeterCoordinator, MeterData, Silence
+from .links import MqttNotLoadedError, SharedLink
+from .meter import (
+    CABINET_KIND,
+    LINK_SILENCES,
+    UNKNOWN_KIND,
+    MeterCoordinator,
+    MeterData,
+    Silence,
+)
 from .readings import GatewayReadings
 from .store import KeptGateway, ReadingStore
 
@@ -71,7 +78,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
 
     config_entry: ConfigEntry
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, link: BrokerLink) -> None:
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, link: SharedLink) -> None:
         """Prepare; nothing is sent before `async_start`."""
         self.gateway_id: str = entry.data[CONF_GATEWAY_ID]
         super().__init__(hass, _LOGGER, config_entry=entry, name=self.gateway_id)
@@ -282,13 +289,24 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
 
     @callback
     def _link_changed(self, up: bool) -> None:
-        if not up and isinstance(self._link.failure, LinkAuthError):
+        if up:
+            return
+        if isinstance(self._link.failure, LinkAuthError):
             self.config_entry.async_start_reauth(self.hass)
+        if self.silence in LINK_SILENCES and self.silence is not self._link_silence:
+            self.silence = self._link_silence  # it is still away, but for another reason
+            self._judge()
+
+    @property
+    def _link_silence(self) -> Silence:
+        """What it means to the gateway that its link is down."""
+        missing = isinstance(self._link.failure, MqttNotLoadedError)
+        return Silence.MQTT if missing else Silence.BROKER
 
     def _availability_changed(self, event: AvailabilityChanged) -> None:
         was = self.silence
         if not event.link_up:
-            self.silence = Silence.BROKER
+            self.silence = self._link_silence
         else:
             self.silence = Silence.GATEWAY if event.gateway_silent else None
         if self.silence is was:
@@ -300,7 +318,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         if self.silence is None:
             # Meters could not be heard meanwhile: their silence counts from now.
             self.judged_from_s = self.now_s()
-        if was is Silence.BROKER and event.link_up:
+        if was in LINK_SILENCES and event.link_up:
             self._poll_soon()
         self._judge()
 

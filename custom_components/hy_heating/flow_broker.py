@@ -1,4 +1,4 @@
-"""The steps of the config flow around a broker: choose one, enter one, change one."""
+"""The steps of the config flow around a link: choose one, enter one, change one."""
 
 from abc import ABC, abstractmethod
 import asyncio
@@ -16,35 +16,46 @@ from homeassistant.core import callback
 from homeassistant.data_entry_flow import UnknownFlow
 from homeassistant.helpers.typing import UNDEFINED, UndefinedType
 
-from .const import CONF_BROKER
+from .const import CONF_BROKER, LINK_HOME_ASSISTANT
 from .flow_broker_form import (
     CREDENTIALS_SCHEMA,
     BrokerForm,
-    address_of,
-    async_try,
     check_credentials,
-    error_key,
-    known_brokers,
-    sharing_entries,
-    subject_of,
     with_credentials,
 )
-from .flow_schemas import UNKNOWN, choose_broker_schema
+from .flow_certificate import subject_of
+from .flow_home_assistant_form import HomeAssistantForm
+from .flow_links import (
+    address_of,
+    async_try,
+    error_key,
+    is_mqtt_set_up,
+    known_links,
+    sharing_entries,
+)
+from .flow_schemas import NEW_BROKER, UNKNOWN, choose_broker_schema
 from .hyheat.errors import LinkError
 from .links import async_forget_session
-from .links.settings import BrokerSettings
+from .links.settings import (
+    BrokerSettings,
+    HomeAssistantSettings,
+    LinkSettings,
+    settings_from_data,
+    with_settings,
+)
 
 type Input = dict[str, Any] | None
+type LinkForm = BrokerForm | HomeAssistantForm
 
 
 class BrokerFlow(ConfigFlow, ABC):
-    """What leads to a broker that accepted the connection; its gateways come after it."""
+    """What leads to a link that works; its gateways come after it."""
 
-    _settings: BrokerSettings
+    _settings: LinkSettings
 
     def __init__(self) -> None:
         """Begin with nothing under way."""
-        self._form: BrokerForm | None = None
+        self._form: LinkForm | None = None
         self._trial: asyncio.Task[LinkError | None] | None = None
         self._detail = ""
 
@@ -56,27 +67,36 @@ class BrokerFlow(ConfigFlow, ABC):
 
     @abstractmethod
     async def async_step_gateways(self, _: Input = None) -> ConfigFlowResult:
-        """Go on with the broker in `_settings`."""
+        """Go on with the link in `_settings`."""
 
-    # --- The broker ------------------------------------------------------------------------
+    @property
+    def _entries(self) -> list[ConfigEntry]:
+        """The entries of gateways, without those that only say that one is ignored."""
+        return self._async_current_entries(include_ignore=False)
+
+    # --- The link --------------------------------------------------------------------------
 
     @override
     async def async_step_user(self, user_input: Input = None) -> ConfigFlowResult:
-        """Choose the broker of other gateways, or a new one."""
-        brokers = known_brokers(self._async_current_entries(include_ignore=False))
-        if not brokers or (user_input and user_input[CONF_BROKER] not in brokers):
+        """Choose the link of other gateways, Home Assistant's MQTT, or a new broker."""
+        links = known_links(self._entries)
+        others = [LINK_HOME_ASSISTANT] if is_mqtt_set_up(self.hass) else []
+        chosen = user_input[CONF_BROKER] if user_input else None
+        if chosen == LINK_HOME_ASSISTANT:
+            return await self.async_step_home_assistant()
+        if (not links and not others) or (chosen and chosen not in links):
             return await self.async_step_broker()
         errors: dict[str, str] = {}
-        if user_input:
-            self._settings, _ = brokers[user_input[CONF_BROKER]]
+        if chosen:
+            self._settings, _ = links[chosen]
             errors = await self._try(self._settings)
             if not errors:
                 return await self.async_step_gateways()
-        labels = {entry_id: label for entry_id, (_, label) in brokers.items()}
-        schema = self.add_suggested_values_to_schema(choose_broker_schema(labels), user_input)
+        labels = {entry_id: label for entry_id, (_, label) in links.items()}
+        schema = choose_broker_schema(labels, [NEW_BROKER, *others])
         return self.async_show_form(
             step_id="user",
-            data_schema=schema,
+            data_schema=self.add_suggested_values_to_schema(schema, user_input),
             errors=errors,
             description_placeholders={"detail": self._detail},
         )
@@ -84,12 +104,20 @@ class BrokerFlow(ConfigFlow, ABC):
     async def async_step_broker(self, user_input: Input = None) -> ConfigFlowResult:
         """Ask for a new broker."""
         form = self._form = self._form or BrokerForm(self.hass)
+        return await self._show_new("broker", form, user_input)
+
+    async def async_step_home_assistant(self, user_input: Input = None) -> ConfigFlowResult:
+        """Ask for what is to be known beside Home Assistant's MQTT."""
+        form = self._form = self._form or HomeAssistantForm()
+        return await self._show_new("home_assistant", form, user_input)
+
+    async def _show_new(self, step_id: str, form: LinkForm, user_input: Input) -> ConfigFlowResult:
         if user_input is not None and (settings := await self._accepted(form, user_input)):
             self._settings = settings
             return await self.async_step_gateways()
-        return self._show_broker("broker", form)
+        return self._show_form(step_id, form)
 
-    def _show_broker(self, step_id: str, form: BrokerForm, **placeholders: str) -> ConfigFlowResult:
+    def _show_form(self, step_id: str, form: LinkForm, **placeholders: str) -> ConfigFlowResult:
         return self.async_show_form(
             step_id=step_id,
             data_schema=self.add_suggested_values_to_schema(form.schema, form.typed),
@@ -101,17 +129,15 @@ class BrokerFlow(ConfigFlow, ABC):
             },
         )
 
-    async def _accepted(
-        self, form: BrokerForm, user_input: dict[str, Any]
-    ) -> BrokerSettings | None:
-        """Return what was typed once a broker accepted it; None where the form has errors."""
+    async def _accepted(self, form: LinkForm, user_input: dict[str, Any]) -> LinkSettings | None:
+        """Return what was typed once it was tried; None where the form has errors."""
         settings = await form.async_read(user_input)
         if settings is None or settings == form.before:
             return settings
         form.errors = await self._try(settings)
         return None if form.errors else settings
 
-    async def _try(self, settings: BrokerSettings) -> dict[str, str]:
+    async def _try(self, settings: LinkSettings) -> dict[str, str]:
         """Return the errors of a trial connection."""
         self._trial = self.hass.async_create_background_task(
             async_try(self.hass, settings), "hy_heating trial connection"
@@ -124,7 +150,7 @@ class BrokerFlow(ConfigFlow, ABC):
         self._detail = str(err)
         return {"base": error_key(err)}
 
-    # --- Changes to a broker in use --------------------------------------------------------
+    # --- Changes to a link in use ----------------------------------------------------------
 
     async def async_step_reauth(self, _entry_data: Mapping[str, Any]) -> ConfigFlowResult:
         """Begin when the broker refuses the stored credentials."""
@@ -133,7 +159,9 @@ class BrokerFlow(ConfigFlow, ABC):
     async def async_step_reauth_confirm(self, user_input: Input = None) -> ConfigFlowResult:
         """Ask for other credentials."""
         entry = self._get_reauth_entry()
-        settings = BrokerSettings.from_data(entry.data)
+        settings = settings_from_data(entry.data)
+        if isinstance(settings, HomeAssistantSettings):  # changed meanwhile
+            return self.async_abort(reason="no_credentials")
         typed = user_input or {CONF_USERNAME: settings.username or ""}
         errors: dict[str, str] = {}
         if user_input is not None:
@@ -148,45 +176,81 @@ class BrokerFlow(ConfigFlow, ABC):
             description_placeholders={"broker": address_of(settings), "detail": self._detail},
         )
 
-    async def async_step_reconfigure(self, user_input: Input = None) -> ConfigFlowResult:
-        """Change the broker of this entry and of all that share it, and this entry's name."""
-        entry = self._get_reconfigure_entry()
-        form = self._form = self._form or BrokerForm(
-            self.hass, BrokerSettings.from_data(entry.data), entry.title
+    async def async_step_reconfigure(self, _: Input = None) -> ConfigFlowResult:
+        """Choose the kind of link, where there is a choice."""
+        settings = settings_from_data(self._get_reconfigure_entry().data)
+        if isinstance(settings, BrokerSettings) and not is_mqtt_set_up(self.hass):
+            return await self.async_step_reconfigure_broker()
+        return self.async_show_menu(
+            step_id="reconfigure",
+            menu_options=["reconfigure_broker", "reconfigure_home_assistant"],
+            description_placeholders={"broker": address_of(settings)},
         )
+
+    async def async_step_reconfigure_broker(self, user_input: Input = None) -> ConfigFlowResult:
+        """Change to, or change, an own connection."""
+        if self._form is None:
+            entry = self._get_reconfigure_entry()
+            before = settings_from_data(entry.data)
+            own = before if isinstance(before, BrokerSettings) else None
+            self._form = BrokerForm(self.hass, own, entry.title)
+        return await self._show_change("reconfigure_broker", self._form, user_input)
+
+    async def async_step_reconfigure_home_assistant(
+        self, user_input: Input = None
+    ) -> ConfigFlowResult:
+        """Change to, or change, a link over Home Assistant's MQTT."""
+        if self._form is None:
+            entry = self._get_reconfigure_entry()
+            before = settings_from_data(entry.data)
+            shared = before if isinstance(before, HomeAssistantSettings) else None
+            self._form = HomeAssistantForm(shared, entry.title)
+        return await self._show_change("reconfigure_home_assistant", self._form, user_input)
+
+    async def _show_change(
+        self, step_id: str, form: LinkForm, user_input: Input
+    ) -> ConfigFlowResult:
+        """Change the link of this entry and of all that share it, and this entry's name."""
+        entry = self._get_reconfigure_entry()
         if user_input is not None and (settings := await self._accepted(form, user_input)):
             title = user_input[CONF_NAME].strip() or entry.title
             return await self._update_sharing(entry, settings, title=title)
-        others = [other.title for other in self._sharing(entry) if other is not entry]
-        return self._show_broker("reconfigure", form, sharing=", ".join(others) or UNKNOWN)
-
-    def _sharing(self, entry: ConfigEntry) -> list[ConfigEntry]:
-        return sharing_entries(self._async_current_entries(include_ignore=False), entry)
+        sharing = sharing_entries(self._entries, settings_from_data(entry.data))
+        others = [other.title for other in sharing if other is not entry]
+        return self._show_form(step_id, form, sharing=", ".join(others) or UNKNOWN)
 
     async def _update_sharing(
         self,
         entry: ConfigEntry,
-        settings: BrokerSettings,
+        settings: LinkSettings,
         *,
         title: str | UndefinedType = UNDEFINED,
     ) -> ConfigFlowResult:
-        """Update and reload every entry that shares a broker."""
-        entries, before = self.hass.config_entries, BrokerSettings.from_data(entry.data)
-        sharing = self._sharing(entry)
+        """Update and reload every entry that shares a link, before or after the change."""
+        before = settings_from_data(entry.data)
         if settings.key != before.key:
-            await self._leave(before, sharing)
-        for other in sharing:
-            entries.async_update_entry(other, data={**other.data, **settings.as_data()})
-        for other in sharing:
-            if other is not entry:
-                entries.async_schedule_reload(other.entry_id)
+            await self._leave(before)
+        sharing = sharing_entries(self._entries, before, settings)
+        self._agree(sharing, settings, but=entry)
+        self.hass.config_entries.async_update_entry(entry, data=with_settings(entry.data, settings))
         return self.async_update_reload_and_abort(entry, title=title)
 
-    async def _leave(self, broker: BrokerSettings, sharing: list[ConfigEntry]) -> None:
-        """Unload all users of a connection; its session at the broker would go on collecting."""
-        loaded = [other for other in sharing if other.state is ConfigEntryState.LOADED]
-        for other in loaded:
-            await self.hass.config_entries.async_unload(other.entry_id)
+    @callback
+    def _agree(
+        self, entries: list[ConfigEntry], settings: LinkSettings, but: ConfigEntry | None = None
+    ) -> None:
+        """Have entries use the same settings, and reload those that did not."""
+        for entry in entries:
+            data = with_settings(entry.data, settings)
+            if entry is not but and entry.data != data:
+                self.hass.config_entries.async_update_entry(entry, data=data)
+                self.hass.config_entries.async_schedule_reload(entry.entry_id)
+
+    async def _leave(self, link: LinkSettings) -> None:
+        """Unload all users of a link; its session at the broker would go on collecting."""
+        for user in sharing_entries(self._entries, link):
+            if user.state is ConfigEntryState.LOADED:
+                await self.hass.config_entries.async_unload(user.entry_id)
         _leaving = self.hass.async_create_background_task(
-            async_forget_session(self.hass, broker), "hy_heating leaves a broker"
+            async_forget_session(self.hass, link), "hy_heating leaves a broker"
         )

@@ -1,20 +1,17 @@
-"""The broker form of the flows: its fields, its checks, and what it says as settings."""
+"""The form for an own connection: its fields, its checks, and what it says as settings."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 import ipaddress
 import re
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from homeassistant.components.file_upload import process_uploaded_file
-from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_NAME, CONF_PASSWORD, CONF_PORT, CONF_USERNAME
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import section
 from homeassistant.helpers.selector import (
+    BooleanSelector,
     FileSelector,
     FileSelectorConfig,
     NumberSelector,
@@ -32,19 +29,17 @@ import voluptuous as vol
 from .const import (
     CONF_ADVANCED,
     CONF_CA_CERTIFICATE,
+    CONF_DISCOVERY,
     CONF_ENCRYPTION,
     CONF_PREFIX,
     DEFAULT_PORT,
     DEFAULT_TLS_PORT,
 )
-from .flow_schemas import UNKNOWN
+from .flow_certificate import CertificateError, async_read_certificate
 from .hyheat.envelope import DEFAULT_PREFIX
-from .hyheat.errors import LinkAuthError, LinkError, LinkTimeoutError, LinkTlsError
-from .links import temporary_link
 from .links.settings import BrokerSettings
 
 PASSWORD_UNCHANGED = "__**password_not_changed**__"  # noqa: S105 - a marker, as Home Assistant's mqtt has it
-MAX_CERTIFICATE_SIZE = 256 * 1024  # bytes; a whole bundle of authorities fits
 MAX_PREFIX_LENGTH = 200  # characters; the topics of a gateway add 16, MQTT allows 65535 bytes
 
 _HOST_NAME = re.compile(
@@ -94,6 +89,7 @@ def broker_schema(*, with_name: bool, expanded: bool) -> vol.Schema:
             vol.Optional(CONF_PORT): vol.All(_PORT, vol.Coerce(int)),
             **_CREDENTIALS,
             vol.Required(CONF_ENCRYPTION, default=Encryption.NONE.value): _ENCRYPTION,
+            vol.Required(CONF_DISCOVERY, default=False): BooleanSelector(),
             vol.Required(CONF_ADVANCED): section(
                 vol.Schema(
                     {
@@ -115,6 +111,7 @@ def to_form(settings: BrokerSettings) -> dict[str, Any]:
         CONF_USERNAME: settings.username,
         CONF_PASSWORD: PASSWORD_UNCHANGED if settings.password else None,
         CONF_ENCRYPTION: _encryption(settings).value,
+        CONF_DISCOVERY: settings.discovery,
         CONF_ADVANCED: {CONF_PREFIX: settings.prefix},
     }
 
@@ -170,58 +167,6 @@ def is_prefix(prefix: str) -> bool:
     )
 
 
-# --- An own certificate authority ----------------------------------------------------------
-
-
-class CertificateError(Exception):
-    """An upload is no certificate; `key` is the form's error."""
-
-    def __init__(self, key: str) -> None:
-        """Take the key of the form's error."""
-        super().__init__(key)
-        self.key = key
-
-
-async def async_read_certificate(hass: HomeAssistant, file_id: str) -> str:
-    """Return the certificates of an uploaded file as PEM; raises CertificateError."""
-    try:
-        data = await hass.async_add_executor_job(_read_upload, hass, file_id)
-    except ValueError as err:
-        raise CertificateError("upload_lost") from err
-    try:
-        return to_pem(data)
-    except ValueError as err:
-        raise CertificateError("invalid_certificate") from err
-
-
-def _read_upload(hass: HomeAssistant, file_id: str) -> bytes:
-    """Return an uploaded file, which is deleted; raises ValueError where there is none."""
-    with process_uploaded_file(hass, file_id) as path, path.open("rb") as file:
-        return file.read(MAX_CERTIFICATE_SIZE + 1)
-
-
-def to_pem(data: bytes) -> str:
-    """Return PEM or DER certificates as PEM, without anything else that stood with them.
-
-    Raises ValueError where there is none, or more than anybody needs.
-    """
-    if len(data) > MAX_CERTIFICATE_SIZE:
-        raise ValueError("too large for certificates")
-    if b"-----BEGIN" in data:
-        certificates = x509.load_pem_x509_certificates(data)
-    else:
-        certificates = [x509.load_der_x509_certificate(data)]
-    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in certificates)
-
-
-def subject_of(pem: str | None) -> str:
-    """Return whom the first certificate of a PEM text names, a dash where nobody."""
-    if pem is None:
-        return UNKNOWN
-    certificate = x509.load_pem_x509_certificate(pem.encode())
-    return certificate.subject.rfc4514_string() or UNKNOWN
-
-
 # --- The form on its way -------------------------------------------------------------------
 
 
@@ -234,18 +179,21 @@ class BrokerForm:
     def __init__(
         self, hass: HomeAssistant, before: BrokerSettings | None = None, name: str | None = None
     ) -> None:
-        """Begin with what is configured now; without `before` for a new broker."""
+        """Begin with what is configured now; without `before` for a new broker.
+
+        With a name, that of the building is asked for too.
+        """
         self._hass = hass
+        self._with_name = name is not None
         self.before = before
         self.ca_certificate = before.ca_certificate if before else None
-        self._typed = {CONF_NAME: name, **to_form(before)} if before else {}
+        self._typed = {CONF_NAME: name, **(to_form(before) if before else {})}
         self.errors: dict[str, str] = {}
 
     @property
     def schema(self) -> vol.Schema:
         """The form's fields; what is wrong in the section is not hidden."""
-        with_name = self.before is not None
-        return broker_schema(with_name=with_name, expanded=CONF_ADVANCED in self.errors)
+        return broker_schema(with_name=self._with_name, expanded=CONF_ADVANCED in self.errors)
 
     @property
     def typed(self) -> dict[str, Any]:
@@ -297,6 +245,7 @@ class BrokerForm:
             tls_verify=encryption is not Encryption.UNVERIFIED,
             ca_certificate=self.ca_certificate if encryption is Encryption.OWN_CA else None,
             prefix=form[CONF_ADVANCED][CONF_PREFIX].strip(),
+            discovery=form.get(CONF_DISCOVERY, False),
         )
 
 
@@ -307,54 +256,3 @@ def with_credentials(settings: BrokerSettings, form: Mapping[str, Any]) -> Broke
         username=form.get(CONF_USERNAME) or None,
         password=form.get(CONF_PASSWORD) or None,
     )
-
-
-# --- Brokers in use ------------------------------------------------------------------------
-
-
-def known_brokers(entries: Iterable[ConfigEntry]) -> dict[str, tuple[BrokerSettings, str]]:
-    """Return each distinct broker by one of its entries, with a label that names all of them."""
-    sharing: dict[Hashable, list[ConfigEntry]] = {}
-    for entry in entries:
-        sharing.setdefault(BrokerSettings.from_data(entry.data).key, []).append(entry)
-    return {first.entry_id: _with_label([first, *others]) for first, *others in sharing.values()}
-
-
-def _with_label(sharing: list[ConfigEntry]) -> tuple[BrokerSettings, str]:
-    settings = BrokerSettings.from_data(sharing[0].data)
-    return settings, f"{address_of(settings)} ({', '.join(entry.title for entry in sharing)})"
-
-
-def address_of(settings: BrokerSettings) -> str:
-    """Return a broker's address and prefix as a person reads them, without the password."""
-    user = f"{settings.username}@" if settings.username else ""
-    return f"{user}{settings.host}:{settings.port}, {settings.prefix}"
-
-
-def sharing_entries(entries: Iterable[ConfigEntry], entry: ConfigEntry) -> list[ConfigEntry]:
-    """Return the entries whose connection is that of one entry, with itself."""
-    key = BrokerSettings.from_data(entry.data).key
-    return [other for other in entries if BrokerSettings.from_data(other.data).key == key]
-
-
-# --- The trial -----------------------------------------------------------------------------
-
-_ERROR_KEYS: dict[type[LinkError], str] = {
-    LinkAuthError: "invalid_auth",
-    LinkTlsError: "tls_failed",
-    LinkTimeoutError: "timeout_connect",
-}
-
-
-async def async_try(hass: HomeAssistant, settings: BrokerSettings) -> LinkError | None:
-    """Return why a connection to a broker fails, None where it stands."""
-    try:
-        async with temporary_link(hass, settings):
-            return None
-    except LinkError as err:
-        return err
-
-
-def error_key(err: LinkError) -> str:
-    """Return the form's error for a failed connection."""
-    return _ERROR_KEYS.get(type(err), "cannot_connect")

@@ -24,7 +24,7 @@ from .hyheat.envelope import (
 from .hyheat.errors import EnvelopeError, FailureReason, LinkError, ReplyError
 from .hyheat.session import Timing
 from .links import temporary_link
-from .links.settings import BrokerSettings
+from .links.settings import LinkSettings
 
 PROBE_TIMING = Timing()
 
@@ -122,7 +122,7 @@ class Window:
 
 
 async def async_listen(
-    hass: HomeAssistant, settings: BrokerSettings, window: Window, tick: Callable[[], None]
+    hass: HomeAssistant, settings: LinkSettings, window: Window, tick: Callable[[], None]
 ) -> None:
     """Listen to every gateway of a broker until the window has heard enough.
 
@@ -144,9 +144,7 @@ def all_reports_topic(prefix: str) -> str:
     return report_topic("+", prefix)
 
 
-async def async_probe(
-    hass: HomeAssistant, settings: BrokerSettings, gateway_id: str
-) -> StatusReply:
+async def async_probe(hass: HomeAssistant, settings: LinkSettings, gateway_id: str) -> StatusReply:
     """Ask one gateway for its status.
 
     Raises ReplyError where it is silent or refuses, LinkError where the connection fails or is

@@ -34,10 +34,10 @@ BUILDING_SCHEMA = vol.Schema(
 )
 
 
-def choose_broker_schema(labels: Mapping[str, str]) -> vol.Schema:
-    """Return the choice between brokers in use, labeled by entry id, and a new one."""
+def choose_broker_schema(labels: Mapping[str, str], others: Iterable[str]) -> vol.Schema:
+    """Return the choice between links in use, labeled by entry id, and others by translation."""
     options = [SelectOptionDict(value=value, label=label) for value, label in labels.items()]
-    options.append(SelectOptionDict(value=NEW_BROKER, label=NEW_BROKER))
+    options += [SelectOptionDict(value=value, label=value) for value in others]
     return vol.Schema(
         {
             vol.Required(CONF_BROKER, default=options[0]["value"]): SelectSelector(

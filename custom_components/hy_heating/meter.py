@@ -36,8 +36,13 @@ class Silence(StrEnum):
     """Why the values of a gateway or meter do not count at the moment."""
 
     BROKER = "broker_unreachable"
+    MQTT = "mqtt_not_loaded"
     GATEWAY = "gateway_silent"
     METER = "meter_silent"
+
+
+LINK_SILENCES = (Silence.BROKER, Silence.MQTT)
+"""Those in which nothing can be heard at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Disguise:
         """Hide `ids` and every other long number where the entry has a key for it."""
         key: str | None = entry.options.get(CONF_HASH_KEY)
         self._key = key.encode() if key else None
-        self._host: str = entry.data[CONF_HOST]
+        self._host: str = entry.data.get(CONF_HOST, "")  # none with Home Assistant's MQTT
         known = map(re.escape, sorted(ids, key=len, reverse=True))
         self._an_id = re.compile("|".join([*known, _LONG_NUMBER]))
 
@@ -60,7 +60,8 @@ class Disguise:
         if self._key is None:
             return text
         # What went wrong may name the broker.
-        text = text.replace(self._host, REDACTED)
+        if self._host:
+            text = text.replace(self._host, REDACTED)
         return self._an_id.sub(lambda found: self.digits(found[0]), text)
 
     def frame(self, raw: bytes, numbers: Iterable[str]) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from homeassistant.config_entries import ConfigEntry
 
 from .coordinator import GatewayCoordinator
-from .links import BrokerLink
+from .links import SharedLink
 
 type HyConfigEntry = ConfigEntry[HyRuntime]
 
@@ -14,5 +14,5 @@ type HyConfigEntry = ConfigEntry[HyRuntime]
 class HyRuntime:
     """The shared link of an entry's broker, and its gateway."""
 
-    link: BrokerLink
+    link: SharedLink
     gateway: GatewayCoordinator

@@ -66,6 +66,7 @@ async def mosquitto(tmp_path: Path) -> AsyncIterator[Mosquitto]:
 
 async def connected(hass: HomeAssistant, settings: BrokerSettings) -> BrokerLink:
     link = await async_acquire_link(hass, settings)
+    assert isinstance(link, BrokerLink)
     await link.async_wait_connected(10)
     return link
 

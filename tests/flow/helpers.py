@@ -19,7 +19,12 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.hy_heating.const import DOMAIN
-from custom_components.hy_heating.links.settings import BrokerSettings
+from custom_components.hy_heating.links.settings import (
+    BrokerSettings,
+    HomeAssistantSettings,
+    LinkSettings,
+    settings_from_data,
+)
 from tests.links.brokers import AmqttBroker, settings_of, until
 
 GATEWAY_A = "02345678903"
@@ -39,6 +44,7 @@ def broker_input(port: int, **changes: Any) -> dict[str, Any]:
         "username": "heat",
         "password": "right",
         "encryption": "none",
+        "discovery": False,
         "advanced": {"prefix": "hy/gw", **advanced},
     }
     return form | changes
@@ -127,20 +133,41 @@ def add_entry(
     **settings: Any,
 ) -> MockConfigEntry:
     """Register a gateway without the flow."""
+    return _add(hass, gateway_id, title, settings_of(port, **settings), options)
+
+
+def add_shared_entry(
+    hass: HomeAssistant, gateway_id: str, title: str = "", *, discovery: bool = False
+) -> MockConfigEntry:
+    """Register a gateway behind Home Assistant's MQTT without the flow."""
+    shared = HomeAssistantSettings(prefix="hy/gw", discovery=discovery)
+    return _add(hass, gateway_id, title, shared, None)
+
+
+def _add(
+    hass: HomeAssistant,
+    gateway_id: str,
+    title: str,
+    link: LinkSettings,
+    options: dict[str, Any] | None,
+) -> MockConfigEntry:
     entry = MockConfigEntry(
         domain=DOMAIN,
         title=title or gateway_id,
         unique_id=gateway_id,
-        data={**settings_of(port, **settings).as_data(), "gateway_id": gateway_id},
+        data={**link.as_data(), "gateway_id": gateway_id},
         options=options or {},
+        version=2,
     )
     entry.add_to_hass(hass)
     return entry
 
 
 def settings(entry: ConfigEntry) -> BrokerSettings:
-    """Return how an entry reaches its broker."""
-    return BrokerSettings.from_data(entry.data)
+    """Return how an entry reaches its broker by a connection of its own."""
+    link = settings_from_data(entry.data)
+    assert isinstance(link, BrokerSettings)
+    return link
 
 
 async def upload(hass_client: ClientSessionGenerator, content: bytes) -> str:

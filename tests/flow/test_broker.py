@@ -55,6 +55,7 @@ async def test_wrong_password_then_the_right_one(
         "username": "heat",
         "password": "wrong",
         "encryption": "none",
+        "discovery": False,
         "prefix": "site/hy",
     }
     menu = await go_on(hass, form, broker_input(broker.port))

@@ -10,7 +10,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.hy_heating.flow_broker_form import (
+from custom_components.hy_heating.flow_certificate import (
     MAX_CERTIFICATE_SIZE,
     to_pem,
 )

@@ -119,7 +119,7 @@ async def test_form_shows_what_is_stored_but_not_the_password(
     entry = add_entry(hass, GATEWAY_A, 8884, "Building 7", tls=True, prefix="site/hy")
     add_entry(hass, GATEWAY_B, 8884, "Building 8", tls=True, prefix="site/hy")
     form = await entry.start_reconfigure_flow(hass)
-    assert form["step_id"] == "reconfigure"
+    assert form["step_id"] == "reconfigure_broker"
     assert suggested(form) == {
         "name": "Building 7",
         "host": "127.0.0.1",
@@ -127,6 +127,7 @@ async def test_form_shows_what_is_stored_but_not_the_password(
         "username": "heat",
         "password": PASSWORD_UNCHANGED,
         "encryption": "system_ca",
+        "discovery": False,
         "prefix": "site/hy",
     }
     assert placeholders(form)["sharing"] == "Building 8"
@@ -166,7 +167,7 @@ async def test_change_is_tried_and_goes_to_all_that_share_the_broker(
 
     form = await entry.start_reconfigure_flow(hass)
     form = await go_on(hass, form, changed(free_port(), "Tower"))
-    assert (form["step_id"], form["errors"]) == ("reconfigure", {"base": "cannot_connect"})
+    assert (form["step_id"], form["errors"]) == ("reconfigure_broker", {"base": "cannot_connect"})
     assert (suggested(form)["name"], suggested(form)["password"]) == ("Tower", PASSWORD_UNCHANGED)
     form = await go_on(hass, form, changed(broker.port, "Tower", prefix="hy/"))
     assert form["errors"] == {"advanced": "invalid_prefix"}

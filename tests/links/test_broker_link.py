@@ -73,6 +73,7 @@ def _quick_reconnects(monkeypatch: pytest.MonkeyPatch) -> None:
 async def link(hass: HomeAssistant, broker: AmqttBroker) -> AsyncIterator[BrokerLink]:
     """Return a connected link to amqtt."""
     link = await async_acquire_link(hass, settings_of(broker.port))
+    assert isinstance(link, BrokerLink)
     await link.async_wait_connected(5)
     yield link
     await link.async_release()
@@ -89,6 +90,7 @@ async def scripted() -> AsyncIterator[ScriptedBroker]:
 async def scripted_link(hass: HomeAssistant, scripted: ScriptedBroker) -> AsyncIterator[BrokerLink]:
     """Return a link connected to the scripted broker."""
     link = await async_acquire_link(hass, settings_of(scripted.port))
+    assert isinstance(link, BrokerLink)
     await link.async_wait_connected(5)
     yield link
     await link.async_release()

@@ -1,17 +1,19 @@
-"""What every link over an own connection does, whoever keeps the connection."""
+"""What links do alike, whoever keeps the connection."""
 
-from collections.abc import Awaitable, Callable
+from abc import abstractmethod
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 import logging
 from typing import override
 
 from homeassistant.core import HomeAssistant
 
-from ..hyheat.errors import LinkError, SubscriptionRefusedError
+from ..hyheat.errors import LinkError, LinkTimeoutError, SubscriptionRefusedError
 from ..hyheat.link import Link, MessageListener, StatusListener
 from .client import MqttClient
 from .dispatch import HeldMessages, Listeners
-from .settings import BrokerSettings
+from .settings import BrokerSettings, LinkSettings
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -19,16 +21,100 @@ FRESH_S = 5.0
 """A broker heard within this is taken to be there now; else it is asked before a command."""
 
 
-class ClientLink(Link):
-    """A link over an own connection; `_client` is the one in use, None while there is none."""
+class BaseLink(Link):
+    """Who listens to a link."""
 
-    def __init__(self, hass: HomeAssistant, settings: BrokerSettings, held: HeldMessages) -> None:
+    def __init__(self, hass: HomeAssistant, settings: LinkSettings) -> None:
         self.settings = settings
         self._hass = hass
-        self._client: MqttClient | None = None
         self._listeners = Listeners()
-        self._held = held
         self._status_listeners: dict[object, StatusListener] = {}
+
+    @override
+    def add_status_listener(self, listener: StatusListener) -> Callable[[], None]:
+        """Tell a listener when the connection comes and goes; return how to stop that."""
+        token = object()
+        self._status_listeners[token] = listener
+
+        def remove() -> None:
+            self._status_listeners.pop(token, None)
+
+        return remove
+
+    def _tell(self, *, up: bool) -> None:
+        for listener in list(self._status_listeners.values()):
+            try:
+                listener(up)
+            except Exception:
+                _LOGGER.exception("A listener failed at a change of the connection")
+
+
+class SharedLink(BaseLink):
+    """A link that is kept until its last user is gone."""
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        settings: LinkSettings,
+        release: Callable[[SharedLink], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__(hass, settings)
+        self._release = release
+        self._down: LinkError | None = None
+        self._was_up = False
+        self._settled = asyncio.Event()
+
+    @property
+    @abstractmethod
+    def failure(self) -> LinkError | None:
+        """Why it is not connected, or what does not work although it is."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Mapping[str, str | int | float | bool | None]:
+        """How the connection is, for diagnostics; times in seconds."""
+
+    async def async_wait_connected(self, timeout_s: float) -> None:
+        """Wait for the connection; raises why there is none as soon as that is known."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled.wait()
+        except TimeoutError:
+            raise LinkTimeoutError("the broker did not answer in time") from None
+        if not self.connected:
+            raise self._down or LinkError("the connection was lost")
+
+    async def async_release(self) -> None:
+        """Give the link back; the last user's release closes the connection."""
+        if self._release is None:
+            await self.async_close()
+        else:
+            await self._release(self)
+
+    @abstractmethod
+    def async_start(self) -> None:
+        """Begin to connect, once."""
+
+    @abstractmethod
+    def async_renew(self, settings: LinkSettings) -> None:
+        """Take over what may change while it is in use; without a connection, try again now."""
+
+    @abstractmethod
+    async def async_close(self) -> None:
+        """Disconnect and leave nothing behind."""
+
+
+class ClientLink(BaseLink):
+    """A link over an own connection; `_client` is the one in use, None while there is none."""
+
+    settings: BrokerSettings
+
+    def __init__(
+        self, hass: HomeAssistant, settings: LinkSettings, held: HeldMessages | None = None
+    ) -> None:
+        super().__init__(hass, settings)
+        self._client: MqttClient | None = None
+        self._held = held or HeldMessages()
 
     @property
     @override
@@ -60,17 +146,6 @@ class ClientLink(Link):
             await client.make_sure(FRESH_S)
         await client.send(topic, payload, expiry_s)
 
-    @override
-    def add_status_listener(self, listener: StatusListener) -> Callable[[], None]:
-        """Tell a listener when the connection comes and goes; return how to stop that."""
-        token = object()
-        self._status_listeners[token] = listener
-
-        def remove() -> None:
-            self._status_listeners.pop(token, None)
-
-        return remove
-
     def _connected_client(self) -> MqttClient:
         if self._client is None or self._client.ended:
             raise LinkError("not connected to the broker")
@@ -86,10 +161,3 @@ class ClientLink(Link):
             return
         if not self._held.add(topic, payload, retained) and self._client:
             self._client.unsubscribe_soon(topic)
-
-    def _tell(self, *, up: bool) -> None:
-        for listener in list(self._status_listeners.values()):
-            try:
-                listener(up)
-            except Exception:
-                _LOGGER.exception("A listener failed at a change of the connection")

@@ -5,21 +5,17 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 import logging
 import random
+from typing import override
 
 from aiomqtt import ProtocolVersion
 from homeassistant.core import HomeAssistant
 
-from ..hyheat.errors import (
-    LinkAuthError,
-    LinkError,
-    LinkTimeoutError,
-    SubscriptionRefusedError,
-)
-from .base import ClientLink
+from ..hyheat.errors import LinkAuthError, LinkError, SubscriptionRefusedError
+from .base import ClientLink, SharedLink
 from .client import MqttClient
 from .connect import async_connect
 from .dispatch import HeldMessages
-from .settings import BrokerSettings
+from .settings import BrokerSettings, LinkSettings
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -36,30 +32,34 @@ out every second."""
 MQTT_VERSIONS = {ProtocolVersion.V31: "3.1", ProtocolVersion.V311: "3.1.1", ProtocolVersion.V5: "5"}
 
 
-class BrokerLink(ClientLink):
-    """A connection that is kept until its last user is gone."""
+class BrokerLink(SharedLink, ClientLink):
+    """An own connection, on request with a session that outlives it, and with what is held."""
 
-    def __init__(
+    settings: BrokerSettings
+
+    def __init__(  # noqa: PLR0913 - all but two are for the pool's shared ones
         self,
         hass: HomeAssistant,
         settings: BrokerSettings,
         client_id: str,
-        held: HeldMessages,
-        release: Callable[[BrokerLink], Awaitable[None]],
+        *,
+        persistent: bool = False,
+        held: HeldMessages | None = None,
+        release: Callable[[SharedLink], Awaitable[None]] | None = None,
     ) -> None:
-        super().__init__(hass, settings, held)
+        super().__init__(hass, settings, release)
+        if held:
+            self._held = held
         self._client_id = client_id
-        self._release = release
-        self._down: LinkError | None = None
-        self._was_up = False
         self._connections = 0
         self._since_s = 0.0
+        self._persistent = persistent
         self._refused: set[str] = set()
-        self._settled = asyncio.Event()
         self._try_now = asyncio.Event()
         self._task: asyncio.Task[None]
 
     @property
+    @override
     def failure(self) -> LinkError | None:
         """Why it is not connected; where it is, what subscription was refused at a reconnect."""
         if not self.connected:
@@ -68,6 +68,7 @@ class BrokerLink(ClientLink):
         return SubscriptionRefusedError(refused[0]) if refused else None
 
     @property
+    @override
     def facts(self) -> Mapping[str, str | int | float | bool | None]:
         """How the connection is, for diagnostics; times in seconds."""
         client = self._client if self.connected else None
@@ -82,22 +83,9 @@ class BrokerLink(ClientLink):
             "subscriptions": len(self._listeners.topics),
         }
 
-    async def async_wait_connected(self, timeout_s: float) -> None:
-        """Wait for the connection; raises why there is none as soon as that is known."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._settled.wait()
-        except TimeoutError:
-            raise LinkTimeoutError("the broker did not answer in time") from None
-        if not self.connected:
-            raise self._down or LinkError("the connection was lost")
-
-    async def async_release(self) -> None:
-        """Give the link back; the last user's release closes the connection."""
-        await self._release(self)
-
     # --- For the pool -----------------------------------------------------------------------
 
+    @override
     def async_start(self) -> None:
         """Begin to connect, once."""
         # As a background task it ends, with a clean disconnect, when Home Assistant stops.
@@ -105,13 +93,16 @@ class BrokerLink(ClientLink):
             self._keep_connected(), f"hy_heating link to {self.settings.address}"
         )
 
-    def async_renew(self, settings: BrokerSettings) -> None:
+    @override
+    def async_renew(self, settings: LinkSettings) -> None:
         """Take over a new password; without a connection, try again now."""
-        self.settings = settings
+        if isinstance(settings, BrokerSettings):  # which a key of its own says
+            self.settings = settings
         if not self.connected:
             self._settled.clear()
             self._try_now.set()
 
+    @override
     async def async_close(self) -> None:
         """Disconnect and leave nothing behind."""
         self._task.cancel()
@@ -149,7 +140,7 @@ class BrokerLink(ClientLink):
         """Live through one connection; return why it is over and how many seconds it stood."""
         try:
             client = await async_connect(
-                self._hass, self.settings, self._client_id, persistent=True
+                self._hass, self.settings, self._client_id, persistent=self._persistent
             )
         except LinkError as err:
             return err, 0.0

@@ -70,6 +70,16 @@ class Listeners:
         for topic_filter in self._filters:
             if matches(topic, topic_filter):
                 listeners += self._by_topic[topic_filter].values()
+        return self._hand_over(listeners, topic, payload, retained)
+
+    def deliver_for(self, subscription: str, topic: str, payload: bytes, retained: bool) -> bool:
+        """Hand a message to the listeners of the subscription that it came by; as `deliver`."""
+        listeners = list(self._by_topic.get(subscription, {}).values())
+        return self._hand_over(listeners, topic, payload, retained)
+
+    def _hand_over(
+        self, listeners: list[MessageListener], topic: str, payload: bytes, retained: bool
+    ) -> bool:
         for listener in listeners:
             try:
                 listener(topic, payload, retained)
