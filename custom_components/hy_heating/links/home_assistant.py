@@ -69,7 +69,7 @@ class HomeAssistantLink(SharedLink):
         self._waiting: set[asyncio.Future[None]] = set()
         self._asking: asyncio.Task[None] | None = None
         self._heard_s = -math.inf
-        self._lately: deque[tuple[float, str, object]] = deque(maxlen=LATELY)
+        self._lately: deque[tuple[float, object]] = deque(maxlen=LATELY)
         self._stop: list[CALLBACK_TYPE] = []
 
     # --- As a link --------------------------------------------------------------------------
@@ -241,12 +241,9 @@ class HomeAssistantLink(SharedLink):
         )
 
     def _is_second_copy(self, message: mqtt.ReceiveMessage) -> bool:
-        now = self._now()
-        copy = any(
-            (topic, payload) == (message.topic, message.payload) and now - at_s < SECOND_COPY_S
-            for at_s, topic, payload in self._lately
-        )
-        self._lately.append((now, message.topic, message.payload))
+        now, this = self._now(), (message.topic, message.payload, message.retain)
+        copy = any(last == this and now - at_s < SECOND_COPY_S for at_s, last in self._lately)
+        self._lately.append((now, this))
         return copy
 
     # --- For the pool -----------------------------------------------------------------------
