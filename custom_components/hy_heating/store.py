@@ -40,17 +40,22 @@ class _StoredGateway(TypedDict):
     last_seen: str | None
     meters: dict[str, _StoredMeter]
     readings: Mapping[str, Any]
+    commands: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class KeptGateway:
-    """What is kept of a gateway: its last words, its meters by number, and what judges them."""
+    """What is kept of a gateway: its last words, its meters by number, and what judges them.
+
+    `commands` are counters and, by meter, what the last commands left behind.
+    """
 
     status: StatusReply | None = None
     settings: SettingsReply | None = None
     last_seen: datetime | None = None
     meters: Mapping[str, MeterData] = field(default_factory=dict)
     readings: Mapping[str, Any] = field(default_factory=dict)
+    commands: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _store(hass: HomeAssistant, entry_id: str) -> Store[_StoredGateway]:
@@ -102,6 +107,7 @@ class ReadingStore:
             _time(stored.get("last_seen")),
             {number: meter for number, meter in kept.items() if meter is not None},
             readings,
+            _mapping(stored.get("commands")),
         )
 
     async def _set_aside(self, reason: str) -> None:
@@ -142,6 +148,7 @@ class ReadingStore:
                 for number, meter in kept.meters.items()
             },
             readings=kept.readings,
+            commands=kept.commands,
         )
 
 
