@@ -7,7 +7,7 @@ from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components import logbook as logbook_component
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers import issue_registry as ir, translation
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
@@ -332,14 +332,24 @@ async def test_what_is_no_move_of_another_master_changes_nothing(
 @pytest.mark.parametrize(
     ("language", "verified", "failed"),
     [
-        ("en", "reached 50 % (from 100 %", "did not prove 0 %: meter_refused (found ? %"),
-        ("zh-Hans", "已到达 50 %（原 100 %", "未证实到达 0 %：meter_refused（实际 ? %"),
+        (
+            "en",
+            "reached 50 % (from 100 %, tries: 1, ",
+            "did not prove 0 %: the device answered with an error (found ? %, tries: 1, ",
+        ),
+        (
+            "zh-Hans",
+            "已到达 50 %（原 100 %，尝试 1 次，用时 ",
+            "未证实到达 0 %：设备应答了错误（实际 ? %，尝试 1 次，用时 ",
+        ),
     ],
 )
 async def test_the_logbook_tells_it_in_both_languages(
     hass: HomeAssistant, link: FakeLink, language: str, verified: str, failed: str
 ) -> None:
-    hass.config.language = language
+    translation.async_setup(hass)
+    await hass.config.async_update(language=language)
+    await hass.async_block_till_done()
     events = async_capture_events(hass, "hy_heating_command")
     await prove(hass, link)
     await fail(hass, link)
