@@ -17,7 +17,6 @@ OFFSETS = {
     "second_volume_m3": 26,
 }
 _TEMPERATURES = {"supply_temperature_c": 15, "return_temperature_c": 18}
-_ADDRESS = bytes.fromhex("27100583001111")
 
 
 def bcd(number: int, width: int = 4) -> bytes:
@@ -29,18 +28,21 @@ def cabinet_frame(
     counts: dict[str, int | bytes] | None = None,
     units: dict[str, int] | None = None,
     temperatures_c: dict[str, float] | None = None,
+    number: str = "27100583",
 ) -> frame.Frame:
     """Return the captured report with other counts (or raw bytes), units and temperatures."""
     payload = bytearray(frame.parse(captured_frame("cabinet_report")).payload)
-    for key, number in (counts or {}).items():
+    for key, count in (counts or {}).items():
         begin = OFFSETS[key]
-        payload[begin : begin + 4] = number if isinstance(number, bytes) else bcd(number)
+        payload[begin : begin + 4] = count if isinstance(count, bytes) else bcd(count)
     for key, code in (units or {}).items():
         payload[OFFSETS[key] + 4] = code
     for key, value in (temperatures_c or {}).items():
         begin = _TEMPERATURES[key]
         payload[begin : begin + 3] = bcd(round(value * 100), 3)
-    return report_frame(MeterAddress("cabinet", _ADDRESS), 0, bytes(payload))
+    return report_frame(
+        MeterAddress("cabinet", bytes.fromhex(f"{number}001111")), 0, bytes(payload)
+    )
 
 
 def cabinet(

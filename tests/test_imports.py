@@ -45,6 +45,7 @@ OF_A_PLATFORM = (
     "coordinator",
     "entity",
     "errors",
+    "identity",
     "meter",
     "runtime",
     "hyheat.model",

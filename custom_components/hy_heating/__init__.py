@@ -17,7 +17,6 @@ from homeassistant.helpers.typing import ConfigType
 from .actions import async_register_actions
 from .const import CONF_AREA_ID, CONNECT_TIMEOUT_S, DOMAIN, MANUFACTURER
 from .coordinator import GatewayCoordinator
-from .entity import gateway_identifier, meter_identifier
 from .hyheat.errors import (
     LinkAuthError,
     LinkError,
@@ -25,7 +24,8 @@ from .hyheat.errors import (
     LinkTlsError,
     SubscriptionRefusedError,
 )
-from .issues import async_clear_named
+from .identity import gateway_identifier, meter_identifier
+from .issues import async_clear_entry, async_clear_named
 from .links import (
     LinkSettings,
     MqttNotConnectedError,
@@ -34,6 +34,7 @@ from .links import (
     async_forget_session,
 )
 from .links.settings import BrokerSettings, settings_from_data
+from .moves import async_move_gateway
 from .runtime import HyConfigEntry, HyRuntime
 from .store import async_remove_store
 
@@ -82,10 +83,13 @@ async def async_setup_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
     entry.runtime_data = HyRuntime(link, gateway)
     async_clear_named(hass, entry)
     try:
+        async_move_gateway(hass, entry)
         _register_gateway(hass, entry, gateway)
         await link.async_wait_connected(CONNECT_TIMEOUT_S)
         await gateway.async_start()
+        gateway.replacements.async_move()
         await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+        await gateway.async_entities_added()
     except BaseException as err:
         await gateway.async_stop()
         await link.async_release()
@@ -110,8 +114,9 @@ async def async_unload_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: HyConfigEntry) -> None:
-    """Delete the kept readings, and with the last gateway of a broker our session there."""
+    """Delete all that was kept and said, and with a broker's last gateway our session there."""
     await async_remove_store(hass, entry.entry_id)
+    async_clear_entry(hass, entry)
     settings = settings_from_data(entry.data)
     others = (
         settings_from_data(other.data).key

@@ -31,6 +31,7 @@ from .hyheat.devices import describe_content, plain
 from .hyheat.errors import FrameError, ReplyError
 from .hyheat.exchange import SendFrame
 from .hyheat.model import UnknownReading
+from .identity import meter_identifier, meter_unique_id
 from .meter import VALVE_KIND, MeterCoordinator
 from .runtime import HyConfigEntry
 
@@ -151,7 +152,7 @@ def _meters_by_valve(hass: HomeAssistant) -> dict[str, MeterCoordinator]:
     found = {}
     for gateway in _gateways(hass):
         for meter in gateway.meters.values():
-            unique_id = f"{gateway.gateway_id}_{meter.number}_valve"
+            unique_id = meter_unique_id(gateway.gateway_id, meter.number, "valve")
             if entity_id := registry.async_get_entity_id(VALVE_DOMAIN, DOMAIN, unique_id):
                 found[entity_id] = meter
     return found
@@ -199,13 +200,12 @@ def _cancel(begun: Iterable[tuple[_Wish, Command | str]]) -> None:
 
 
 def _row(wish: _Wish, item: Command | str) -> dict[str, Any]:
-    row: dict[str, Any] = {ATTR_ENTITY_ID: wish.entity_id, "result": "sent", "reason": None}
-    row |= {"before": None, "wished": wish.opening, "found": None, "tries": 0, "duration": 0.0}
+    row: dict[str, Any] = {ATTR_ENTITY_ID: wish.entity_id}
     if isinstance(item, str):
         before = wish.meter.opening_pct if wish.meter else None
-        return row | {"result": "failed", "reason": item, "before": before}
+        return row | {"result": "failed", "reason": item, "before": before, "wished": wish.opening}
     if not item.ended.done():
-        return row | {"before": item.before}
+        return row | {"result": "sent", "before": item.before, "wished": wish.opening}
     report = item.ended.result()
     return row | {"result": report.verdict} | report.as_dict()
 
@@ -242,9 +242,8 @@ def _device(call: ServiceCall) -> tuple[GatewayCoordinator, MeterCoordinator | N
         call.hass, DOMAIN, call.data[ATTR_DEVICE_ID]
     )
     gateway: GatewayCoordinator = entry.runtime_data.gateway
-    identifiers = {identifier for domain, identifier in device.identifiers if domain == DOMAIN}
     for meter in gateway.meters.values():
-        if f"{gateway.gateway_id}_{meter.number}" in identifiers:
+        if meter_identifier(gateway.gateway_id, meter.number) in device.identifiers:
             return gateway, meter
     return gateway, None
 
@@ -278,11 +277,8 @@ def _raw_request(text: str, port: int, *, force: bool) -> SendFrame:
         if not force or err.kind == "hex":
             raise _invalid("frame_refused", detail=str(err)) from err
         return SendFrame(raw, port)
-    if not force:
-        if raw.lstrip(bytes((frame.PREAMBLE,))) != parsed.raw:
-            raise _invalid("frame_refused", detail="there is more than one frame and its preamble")
-        if parsed.address in _BROADCAST:
-            raise _invalid("frame_broadcast")
+    if parsed.address in _BROADCAST and not force:
+        raise _invalid("frame_broadcast")
     return SendFrame(raw, port, parsed.address, parsed.control)
 
 

@@ -7,15 +7,18 @@ from typing import Any, override
 from homeassistant.config_entries import (
     SOURCE_IGNORE,
     SOURCE_IMPORT,
+    SOURCE_RECONFIGURE,
     ConfigEntry,
+    ConfigEntryState,
     ConfigFlowResult,
     OptionsFlow,
 )
 from homeassistant.const import CONF_NAME
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import AbortFlow
+import voluptuous as vol
 
-from .const import CONF_GATEWAY_ID, CONF_GATEWAYS, DOMAIN
+from .const import CONF_GATEWAY_ID, CONF_GATEWAYS, CONF_NEW_METER, CONF_OLD_METER, DOMAIN
 from .flow_broker import BrokerFlow, Input
 from .flow_links import sharing_entries
 from .flow_listen import Window, async_listen, async_probe
@@ -24,15 +27,21 @@ from .flow_schemas import (
     BUILDING_SCHEMA,
     GATEWAY_ID_SCHEMA,
     async_heard_schema,
+    meter_labels,
+    replace_meter_schema,
     status_placeholders,
     window_placeholders,
 )
 from .hyheat.envelope import StatusReply, is_gateway_id
 from .hyheat.errors import FailureReason, LinkError, ReplyError, SubscriptionRefusedError
+from .issues import async_clear
+from .links.settings import settings_from_data
+from .moves import with_gateway
+from .runtime import HyConfigEntry
 
 
 class HyConfigFlow(BrokerFlow, domain=DOMAIN):
-    """Registers gateways, one entry for each."""
+    """Registers gateways, one entry for each; or lets another one take the place of one."""
 
     VERSION = 2
     MINOR_VERSION = 1
@@ -85,7 +94,9 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
                 self.async_notify_flow_changed()
 
         await async_listen(self.hass, self._settings, window, tick)
-        return "heard" if window.gateways else "nothing_heard"
+        if not window.gateways:
+            return "nothing_heard"
+        return "heard_new" if self._replaces else "heard"
 
     @property
     def _window_placeholders(self) -> dict[str, str]:
@@ -138,7 +149,7 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
         except ReplyError as err:
             refused = err.reason is FailureReason.GATEWAY_REFUSED
             return "gateway_refused" if refused else "silent"
-        return "probed"
+        return "replace" if self._replaces else "probed"
 
     async def async_step_silent(self, _: Input = None) -> ConfigFlowResult:
         """Tell that the gateway did not answer; it can be added all the same."""
@@ -151,7 +162,7 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
     def _show_unproved(self, step_id: str) -> ConfigFlowResult:
         return self.async_show_menu(
             step_id=step_id,
-            menu_options=["probe", "gateway_id", "building"],
+            menu_options=["probe", "gateway_id", "replace" if self._replaces else "building"],
             description_placeholders={CONF_GATEWAY_ID: self._chosen[0]},
         )
 
@@ -203,6 +214,79 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
             menu_options=[self._retry, "gateway_id"],
             description_placeholders={"detail": self._detail},
         )
+
+    # --- One gateway or meter in the place of another ---------------------------------------
+
+    @property
+    def _replaces(self) -> bool:
+        """Whether a gateway is looked for that takes the place of a registered one."""
+        return self.source == SOURCE_RECONFIGURE
+
+    async def async_step_replace_gateway(self, _: Input = None) -> ConfigFlowResult:
+        """Look for the gateway that takes the place of this one."""
+        entry = self._get_reconfigure_entry()
+        self._settings = settings_from_data(entry.data)
+        return self.async_show_menu(
+            step_id="replace_gateway",
+            menu_options=["listen", "gateway_id"],
+            description_placeholders=self._replaced_placeholders,
+        )
+
+    @property
+    def _replaced_placeholders(self) -> dict[str, str]:
+        entry = self._get_reconfigure_entry()
+        return {"building": entry.title, "old": entry.data[CONF_GATEWAY_ID]}
+
+    async def async_step_heard_new(self, user_input: Input = None) -> ConfigFlowResult:
+        """Choose the one that takes the place among the gateways that were heard."""
+        if user_input is not None:
+            self._choose([user_input[CONF_GATEWAY_ID]])
+            return await self.async_step_replace()
+        gateways = self._window.gateways.values()
+        return self.async_show_form(
+            step_id="heard_new",
+            data_schema=await async_heard_schema(self.hass, gateways, several=False),
+            description_placeholders=self._window_placeholders | self._replaced_placeholders,
+        )
+
+    async def async_step_replace(self, user_input: Input = None) -> ConfigFlowResult:
+        """Ask once more, then let the new gateway have everything of the old one."""
+        (gateway_id,) = self._chosen
+        if user_input is None:
+            return self.async_show_form(
+                step_id="replace",
+                data_schema=vol.Schema({}),
+                description_placeholders=self._replaced_placeholders
+                | {CONF_GATEWAY_ID: gateway_id},
+            )
+        if gateway_id in self._registered:
+            raise AbortFlow("already_configured")
+        entry = self._get_reconfigure_entry()
+        async_clear(self.hass, entry, entry.data[CONF_GATEWAY_ID])
+        return self.async_update_reload_and_abort(
+            entry,
+            unique_id=gateway_id,
+            title=gateway_id if entry.title == entry.unique_id else entry.title,
+            data=with_gateway(entry.data, gateway_id),
+            reason="gateway_replaced",
+        )
+
+    async def async_step_replace_meter(self, user_input: Input = None) -> ConfigFlowResult:
+        """Say which meter took the place of which."""
+        entry: HyConfigEntry = self._get_reconfigure_entry()
+        if entry.state is not ConfigEntryState.LOADED:
+            raise AbortFlow("not_loaded")
+        gateway = entry.runtime_data.gateway
+        errors: dict[str, str] = {}
+        if user_input is not None:
+            old, new = user_input[CONF_OLD_METER], user_input[CONF_NEW_METER]
+            if gateway.replacements.async_replace(old, new):
+                return self.async_abort(reason="meter_replaced")
+            errors["base"] = "not_replaceable"
+        if not (labels := meter_labels(self.hass, gateway)):
+            raise AbortFlow("no_two_meters")
+        schema = self.add_suggested_values_to_schema(replace_meter_schema(labels), user_input)
+        return self.async_show_form(step_id="replace_meter", data_schema=schema, errors=errors)
 
     # --- Names, and the entries ------------------------------------------------------------
 

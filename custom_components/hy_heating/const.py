@@ -16,6 +16,7 @@ CONF_CA_CERTIFICATE = "ca_certificate"
 CONF_PREFIX = "prefix"
 CONF_DISCOVERY = "discovery"
 CONF_AREA_ID = "area_id"
+CONF_PREVIOUS_GATEWAY_IDS = "previous_gateway_ids"
 
 # Kinds of link, under CONF_LINK.
 LINK_OWN = "own"
@@ -27,6 +28,8 @@ CONF_BROKER = "broker"
 CONF_ENCRYPTION = "encryption"
 CONF_GATEWAYS = "gateways"
 CONF_HASH_IDS = "hash_ids"
+CONF_OLD_METER = "old_meter"
+CONF_NEW_METER = "new_meter"
 
 # Keys of an entry's options.
 CONF_TRAVEL_TIME_S = "travel_time_s"
@@ -43,6 +46,7 @@ FLOW_SCALES = (0.01, 0.1, 1.0, 10.0, 100.0)
 ISSUE_COUNTER_RESET = "counter_reset"
 ISSUE_REVERSED = "temperatures_reversed"
 ISSUE_FLOW_SCALE = "flow_scale"
+ISSUE_METER_APPEARED = "meter_appeared"
 
 DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
@@ -66,6 +70,8 @@ DEFAULT_OUT_OF_SEASON_INTERVAL = timedelta(minutes=1440)
 """The captured upload intervals, until a gateway told its own."""
 SAVE_DELAY_S = 25
 """Readings are written together: a crash loses less than the last 30 s."""
+NEW_METER_DAYS = 30
+"""So long a meter that appeared can be asked about: by then a missing one is no longer expected."""
 MAX_METERS = 512
 """Meters behind one gateway: no M-Bus segment drives more, so more are forged or broken."""
 LISTEN_LIMIT_S = 30.0

@@ -5,7 +5,7 @@ rows that it has written, and is nothing where they are right: a crash in betwee
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 import logging
 from typing import Any, Literal, NamedTuple
@@ -16,7 +16,7 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.util import dt as dt_util
 
 from .const import DOMAIN
-from .hyheat.plausibility import Continued
+from .identity import meter_unique_id
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -71,21 +71,22 @@ class StatisticsCorrections:
         return self.hass.bus.async_listen(_GENERATED, self._generated)
 
     @callback
-    def async_begin(self, number: str, continued: Continued) -> None:
+    def async_begin(self, number: str, field: str, old: float, new: float) -> None:
         """Plan the correction of a counter whose entity shows the new register already."""
-        entity_id = self._entity_id(number, continued.key)
+        entity_id = self._entity_id(number, field)
         state = self.hass.states.get(entity_id) if entity_id else None
         if state is None or _RECORDER not in self.hass.config.components:
             return
-        self.pending.append(
-            Correction(
-                number,
-                continued.key,
-                float(continued.old.value),
-                float(continued.new.value),
-                state.last_updated,
-            )
-        )
+        self.pending.append(Correction(number, field, old, new, state.last_updated))
+
+    @callback
+    def async_move(self, old: str, new: str) -> None:
+        """Let a meter have the corrections of another one, whose entities it takes over."""
+        self.pending = [
+            replace(row, number=new) if row.number == old else row
+            for row in self.pending
+            if row.number != new
+        ]
 
     def to_keep(self) -> list[list[Any]]:
         """Return what outlives a restart."""
@@ -122,7 +123,9 @@ class StatisticsCorrections:
         written = self.hass.loop.create_future()
         get_instance(self.hass).queue_task(SynchronizeTask(written))
         await written
-        for correction in list(self.pending):
+        seen: list[Correction] = []
+        while correction := next((row for row in self.pending if row not in seen), None):
+            seen.append(correction)
             if await self._is_done(correction) and correction in self.pending:
                 self.pending.remove(correction)
 
@@ -137,14 +140,35 @@ class StatisticsCorrections:
         if found is None:
             return False
         start, adjustment = found
+        if self._went_on_before(start, correction):
+            return True
         if abs(adjustment) > _NEGLIGIBLE:
             _LOGGER.info("The sum of %s is corrected by %s", entity_id, adjustment)
             unit = COUNTER_SENSORS[correction.field].unit
             recorder.async_adjust_statistics(entity_id, start, adjustment, unit)
         return True
 
+    def _went_on_before(self, start: datetime, correction: Correction) -> bool:
+        """Let the next correction of a counter stand for both, if no row lies between them."""
+        later = next(
+            (
+                row
+                for row in self.pending
+                if (row.number, row.field) == (correction.number, correction.field)
+                and row.since > correction.since
+                and _begin_of_row(row.since) <= start
+            ),
+            None,
+        )
+        if later is None:
+            return False
+        old = correction.old + (later.old - correction.new)
+        both = replace(later, old=old, since=correction.since)
+        self.pending[self.pending.index(later)] = both
+        return True
+
     def _entity_id(self, number: str, field: str) -> str | None:
-        unique_id = f"{self.gateway_id}_{number}_{COUNTER_SENSORS[field].key}"
+        unique_id = meter_unique_id(self.gateway_id, number, COUNTER_SENSORS[field].key)
         return er.async_get(self.hass).async_get_entity_id("sensor", DOMAIN, unique_id)
 
 
@@ -155,8 +179,7 @@ def _adjustment(
 
     None while the recorder has no such row.
     """
-    since = correction.since
-    begin = since.replace(minute=since.minute - since.minute % 5, second=0, microsecond=0)
+    begin = _begin_of_row(correction.since)
     rows = _rows(hass, entity_id, correction, begin - _LOOK_BACK, "5minute")
     first = next((row for row in rows if row["start"] >= begin.timestamp()), None)
     if first is None:
@@ -172,6 +195,10 @@ def _adjustment(
     # What the old register still counted, and what the new one has counted since.
     right = last_sum + (correction.old - last_state) + (first["state"] - correction.new)
     return dt_util.utc_from_timestamp(first["start"]), right - first["sum"]
+
+
+def _begin_of_row(at: datetime) -> datetime:
+    return at.replace(minute=at.minute - at.minute % 5, second=0, microsecond=0)
 
 
 def _rows(

@@ -1,11 +1,11 @@
 """One coordinator per gateway: its client, what it told, its meters, and whether it is heard of."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 import logging
-from typing import Any, override
+from typing import override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -15,6 +15,7 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, Upda
 from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads
 
+from . import issues
 from .commands import CommandCounters, CommandReport
 from .const import (
     AVAILABILITY_CHECK_INTERVAL,
@@ -59,6 +60,7 @@ from .meter import (
     Silence,
 )
 from .readings import GatewayReadings
+from .replacements import MeterReplacements
 from .store import KeptGateway, ReadingStore
 
 _LOGGER = logging.getLogger(__name__)
@@ -91,6 +93,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self._link = link
         self._new_meter_listeners: list[Callable[[MeterCoordinator], None]] = []
         self.readings = GatewayReadings(self, entry)
+        self.replacements = MeterReplacements(self, entry)
         self._polling: asyncio.Task[None] | None = None
         self._settings_s: float | None = None
         self._last_heard: datetime | None = None
@@ -131,10 +134,14 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             )
         self._poll_soon()
 
+    async def async_entities_added(self) -> None:
+        """Go on where that takes entities that show the present values."""
+        if self.replacements.async_continue():
+            await self._store.async_save()
+
     async def async_stop(self) -> None:
         """End every request, leave the link, and keep the readings."""
         await self.client.stop()
-        await asyncio.sleep(0)  # the ends of the last commands are told, and kept
         await self._store.async_save()
 
     def _on_unload(self, remove: CALLBACK_TYPE) -> None:
@@ -206,7 +213,6 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     def commands_ended(self, report: CommandReport) -> None:
         """Count the end of a command."""
         self.counters.add(report)
-        self._store.async_changed()
         self.async_update_listeners()
 
     def interval(self, kind: str) -> timedelta:
@@ -248,11 +254,13 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     @callback
     def async_forget_meter(self, number: str) -> None:
         """Drop a meter whose device was removed; it returns with its next report."""
-        if meter := self.meters.pop(number, None):
-            meter.commands.async_forget()
+        self.meters.pop(number, None)
         self.readings.async_forget(number)
         self.client.frames.forget(number)
+        self.replacements.async_forget(number)
+        issues.async_clear(self.hass, self.config_entry, self.gateway_id, number)
         self._store.async_changed()
+        self.async_update_listeners()
 
     # --- What happens -----------------------------------------------------------------------
 
@@ -331,6 +339,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self._judge_season()
         for meter in self.meters.values():
             meter.async_judge()
+        self.replacements.async_judged()
         self.async_update_listeners()
 
     def _judge_season(self) -> None:
@@ -343,6 +352,8 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
 
     def _reading_received(self, event: ReadingReceived) -> None:
         reading, number = event.reading, event.reading.meter_number
+        if self.replacements.is_replaced(number):
+            return  # it comes as a new one when its entities have moved
         meter = self.meters.get(number)
         known = meter.data if meter else None
         if isinstance(reading, UnknownReading) and known is not None and known.kind != UNKNOWN_KIND:
@@ -370,6 +381,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
         else:
             meter.async_received(data)
+        self.replacements.async_reported(number)
         self.readings.async_published(number)
         self._store.async_changed()
 
@@ -384,6 +396,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
                 data.reading.frame.hex().upper(),
             )
         meter = self.meters[number] = MeterCoordinator(self, number, data)
+        self.replacements.async_added(number)
         for listener in list(self._new_meter_listeners):
             listener(meter)
         self.async_update_listeners()
@@ -411,26 +424,17 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             self._last_heard,
             {number: meter.data for number, meter in self.meters.items()},
             self.readings.to_keep(),
-            {"counters": self.counters.to_keep(), "valves": self._valves_to_keep()},
+            self.replacements.to_keep(),
         )
-
-    def _valves_to_keep(self) -> dict[str, Any]:
-        kept = {number: meter.commands.to_keep() for number, meter in self.meters.items()}
-        return {number: remembered for number, remembered in kept.items() if remembered}
 
     async def _async_restore(self) -> None:
         kept = await self._store.async_load()
-        self.data = GatewayData(kept.status, kept.settings, kept.last_seen)
-        self._last_heard = kept.last_seen
+        told = (kept.status, kept.settings)
+        if all(words is None or words.gateway_id == self.gateway_id for words in told):
+            # Otherwise they are those of the gateway whose place this one has taken.
+            self.data = GatewayData(kept.status, kept.settings, kept.last_seen)
+            self._last_heard = kept.last_seen
         self._judge_season()
         for number, data in self.readings.async_restore(kept.meters, kept.readings).items():
             self.meters[number] = MeterCoordinator(self, number, data)
-        self._restore_commands(kept.commands)
-
-    def _restore_commands(self, kept: Mapping[str, Any]) -> None:
-        if counters := kept.get("counters"):
-            self.counters.restore(counters)
-        valves = kept.get("valves")
-        for number, remembered in valves.items() if isinstance(valves, Mapping) else ():
-            if meter := self.meters.get(number):
-                meter.commands.restore(remembered)
+        self.replacements.async_restore(kept.replacements)

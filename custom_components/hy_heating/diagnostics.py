@@ -14,13 +14,13 @@ from homeassistant.util import dt as dt_util
 
 from .const import CONF_SWAPPED_METERS, DOMAIN
 from .coordinator import GatewayCoordinator
-from .entity import meter_identifier
 from .hyheat import explain
 from .hyheat.devices import interpret, plain
 from .hyheat.envelope import SettingsReply, StatusReply, encode
 from .hyheat.errors import FrameError
 from .hyheat.frame import REPLY_BIT, parse
 from .hyheat.model import MeterReading
+from .identity import meter_identifier
 from .meter import MeterCoordinator
 from .privacy import Disguise
 from .runtime import HyConfigEntry

@@ -7,22 +7,13 @@ from homeassistant.helpers.device_registry import DeviceInfo
 from homeassistant.helpers.entity import EntityDescription
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
-from .const import DOMAIN, MANUFACTURER
+from .const import MANUFACTURER
 from .coordinator import GatewayCoordinator
+from .identity import gateway_identifier, meter_identifier, meter_unique_id
 from .meter import CABINET_KIND, VALVE_KIND, MeterCoordinator
 
 _TRANSLATION_KEYS = {CABINET_KIND: "cabinet", VALVE_KIND: "household_valve"}
 _MODELS = {CABINET_KIND: "Cabinet (2034)", VALVE_KIND: "Household valve (2008)"}
-
-
-def gateway_identifier(gateway_id: str) -> tuple[str, str]:
-    """Return the device identifier of a gateway."""
-    return DOMAIN, gateway_id
-
-
-def meter_identifier(gateway_id: str, number: str) -> tuple[str, str]:
-    """Return the device identifier of a meter."""
-    return DOMAIN, f"{gateway_id}_{number}"
 
 
 def meter_device_info(meter: MeterCoordinator) -> DeviceInfo:
@@ -97,7 +88,7 @@ class HyMeterEntity(HyEntity[MeterCoordinator]):
     def __init__(self, coordinator: MeterCoordinator, description: EntityDescription) -> None:
         """Identify it by gateway, meter number and key."""
         super().__init__(coordinator, description)
-        self._attr_unique_id = (
-            f"{coordinator.gateway.gateway_id}_{coordinator.number}_{description.key}"
+        self._attr_unique_id = meter_unique_id(
+            coordinator.gateway.gateway_id, coordinator.number, description.key
         )
         self._attr_device_info = meter_device_info(coordinator)

@@ -177,13 +177,14 @@ class BrokerFlow(ConfigFlow, ABC):
         )
 
     async def async_step_reconfigure(self, _: Input = None) -> ConfigFlowResult:
-        """Choose the kind of link, where there is a choice."""
+        """Change the link, of another kind where there is a choice, or say what was exchanged."""
         settings = settings_from_data(self._get_reconfigure_entry().data)
-        if isinstance(settings, BrokerSettings) and not is_mqtt_set_up(self.hass):
-            return await self.async_step_reconfigure_broker()
+        kinds = ["reconfigure_broker"]
+        if isinstance(settings, HomeAssistantSettings) or is_mqtt_set_up(self.hass):
+            kinds.append("reconfigure_home_assistant")
         return self.async_show_menu(
             step_id="reconfigure",
-            menu_options=["reconfigure_broker", "reconfigure_home_assistant"],
+            menu_options=[*kinds, "replace_gateway", "replace_meter"],
             description_placeholders={"broker": address_of(settings)},
         )
 

@@ -14,11 +14,23 @@ from homeassistant.helpers.selector import (
     TextSelector,
 )
 from homeassistant.helpers.translation import async_get_translations
+from homeassistant.util import dt as dt_util
 import voluptuous as vol
 
-from .const import CONF_AREA_ID, CONF_BROKER, CONF_GATEWAY_ID, CONF_GATEWAYS, DOMAIN
+from .const import (
+    CONF_AREA_ID,
+    CONF_BROKER,
+    CONF_GATEWAY_ID,
+    CONF_GATEWAYS,
+    CONF_NEW_METER,
+    CONF_OLD_METER,
+    DOMAIN,
+)
+from .coordinator import GatewayCoordinator
 from .flow_listen import HeardGateway, Window, all_reports_topic
 from .hyheat.envelope import Stat, StatusReply
+from .identity import meter_names
+from .meter import UNKNOWN_KIND
 
 NEW_BROKER = "new"
 UNKNOWN = "–"
@@ -49,13 +61,19 @@ def choose_broker_schema(labels: Mapping[str, str], others: Iterable[str]) -> vo
     )
 
 
-async def async_heard_schema(hass: HomeAssistant, gateways: Iterable[HeardGateway]) -> vol.Schema:
+async def async_heard_schema(
+    hass: HomeAssistant, gateways: Iterable[HeardGateway], *, several: bool = True
+) -> vol.Schema:
     """Return the choice of the gateways that were heard; a single one is chosen already."""
     texts = await async_get_translations(hass, hass.config.language, "common", {DOMAIN})
     options = [
         SelectOptionDict(value=gateway.gateway_id, label=_heard_label(gateway, texts))
         for gateway in sorted(gateways, key=lambda gateway: gateway.gateway_id)
     ]
+    if not several:
+        default = options[0]["value"] if len(options) == 1 else vol.UNDEFINED
+        selector = SelectSelector(SelectSelectorConfig(options=options))
+        return vol.Schema({vol.Required(CONF_GATEWAY_ID, default=default): selector})
     chosen = [options[0]["value"]] if len(options) == 1 else []
     return vol.Schema(
         {
@@ -76,6 +94,29 @@ def _heard_label(gateway: HeardGateway, texts: Mapping[str, str]) -> str:
         "valves": str(gateway.valves),
     }
     return texts[f"component.{DOMAIN}.common.{key}"].format(**placeholders)
+
+
+def meter_labels(hass: HomeAssistant, gateway: GatewayCoordinator) -> dict[str, str]:
+    """Return name and last report of the meters that may be exchanged, nothing for a single one."""
+    names = meter_names(hass, gateway.config_entry.entry_id)
+    labels: dict[str, str] = {}
+    for number, meter in gateway.meters.items():
+        if meter.data.kind != UNKNOWN_KIND:
+            received = dt_util.as_local(meter.data.received)
+            labels[number] = f"{names.get(number, number)} ({received:%Y-%m-%d %H:%M})"
+    return labels if len(labels) > 1 else {}
+
+
+def replace_meter_schema(labels: Mapping[str, str]) -> vol.Schema:
+    """Return the choice of an old and a new meter, labeled by number."""
+    options = [
+        SelectOptionDict(value=number, label=label)
+        for number, label in sorted(labels.items(), key=lambda item: item[1])
+    ]
+    selector = SelectSelector(SelectSelectorConfig(options=options))
+    return vol.Schema(
+        {vol.Required(CONF_OLD_METER): selector, vol.Required(CONF_NEW_METER): selector}
+    )
 
 
 def window_placeholders(window: Window, prefix: str) -> dict[str, str]:

@@ -1,20 +1,32 @@
 """The repair issues that readings raise, and that clear themselves."""
 
+from collections.abc import Collection, Iterable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import device_registry as dr, issue_registry as ir
+from homeassistant.helpers import issue_registry as ir
 
-from .const import DOMAIN, FLOW_SCALES, ISSUE_COUNTER_RESET, ISSUE_FLOW_SCALE, ISSUE_REVERSED
+from .const import (
+    DOMAIN,
+    FLOW_SCALES,
+    ISSUE_COUNTER_RESET,
+    ISSUE_FLOW_SCALE,
+    ISSUE_METER_APPEARED,
+    ISSUE_REVERSED,
+)
 from .continuation import COUNTER_SENSORS
 from .hyheat.model import Register
+from .identity import meter_names
 from .privacy import Disguise
 
 if TYPE_CHECKING:
     from .readings import GatewayReadings
 
 STORE_DAMAGED = "store_damaged"
+MAX_LISTED = 12
+"""So many names are read; more are not."""
 
 
 def issue_id(kind: str, entry: ConfigEntry, *parts: str) -> str:
@@ -85,11 +97,51 @@ def async_tell_flow_scale(readings: GatewayReadings, number: str | None, scale: 
 
 
 @callback
-def async_clear_meter(readings: GatewayReadings, number: str) -> None:
-    """Clear all that was said of a meter."""
-    for key in COUNTER_SENSORS:
-        async_tell_counter(readings, number, key, None)
-    async_tell_reversal(readings, number, found=False)
+def async_tell_replacement(
+    hass: HomeAssistant, entry: ConfigEntry, number: str, missing: Collection[str]
+) -> None:
+    """Ask whether a meter that appeared replaces one that is missing, or take that back."""
+    this = issue_id(ISSUE_METER_APPEARED, entry, number)
+    if not missing:
+        ir.async_delete_issue(hass, DOMAIN, this)
+        return
+    names = meter_names(hass, entry.entry_id)
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        this,
+        is_fixable=True,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=ISSUE_METER_APPEARED,
+        translation_placeholders={
+            "gateway": entry.title,
+            "meter": names.get(number, number),
+            "missing": listed(names.get(old, old) for old in missing),
+        },
+        data={"entry_id": entry.entry_id, "kind": ISSUE_METER_APPEARED, "number": number},
+    )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as one text, those that are too many as an ellipsis."""
+    shown = list(islice(names, MAX_LISTED + 1))
+    return ", ".join(shown[:MAX_LISTED] + ["…"] * (len(shown) > MAX_LISTED))
+
+
+@callback
+def async_clear(hass: HomeAssistant, entry: ConfigEntry, *ids: str) -> None:
+    """Clear all that was said of a gateway, or of one of its meters, by their ids."""
+    about = {Disguise(entry).text(each) for each in ids}
+    for domain, this in list(ir.async_get(hass).issues):
+        if domain == DOMAIN and about <= set(this.split("_")):
+            ir.async_delete_issue(hass, DOMAIN, this)
+
+
+@callback
+def async_clear_entry(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Clear all that was said of an entry that is removed."""
+    async_clear(hass, entry, entry.unique_id or entry.entry_id)
+    ir.async_delete_issue(hass, DOMAIN, f"{STORE_DAMAGED}_{entry.entry_id}")
 
 
 @callback
@@ -127,10 +179,4 @@ def _raise(
 
 def _name(readings: GatewayReadings, number: str) -> str:
     """Return what the user calls a meter."""
-    devices = dr.async_entries_for_config_entry(
-        dr.async_get(readings.hass), readings.entry.entry_id
-    )
-    names = (
-        device.name_by_user or device.name for device in devices if device.serial_number == number
-    )
-    return next(names, None) or number
+    return meter_names(readings.hass, readings.entry.entry_id).get(number, number)

@@ -71,7 +71,8 @@ class GatewayReadings:
     def async_published(self, number: str) -> None:
         """Follow up what a report brought, when the entities of its meter show it."""
         for continued in self._continued.pop(number, ()):
-            self.corrections.async_begin(number, continued)
+            old, new = float(continued.old.value), float(continued.new.value)
+            self.corrections.async_begin(number, continued.key, old, new)
         if number in self.memories:
             self._tell(number)
 
@@ -91,12 +92,16 @@ class GatewayReadings:
         self._gateway.async_to_be_kept()
         return True
 
+    def continuation(self, old: str, new: str) -> list[Continued]:
+        """Return how the counters of a meter go on when another one takes its place."""
+        before, after = self.memories.get(old), self.memories.get(new)
+        return after.continues(before) if before and after else []
+
     @callback
     def async_forget(self, number: str) -> None:
-        """Forget a meter that was removed, and clear what was said of it."""
+        """Forget a meter that was removed."""
         if self.memories.pop(number, None):
             self._told.pop(number, None)
-            issues.async_clear_meter(self, number)
             self._tell_flow_scale()
 
     # --- Across restarts --------------------------------------------------------------------

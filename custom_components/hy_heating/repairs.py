@@ -10,15 +10,28 @@ from homeassistant.components.repairs import (
 )
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.selector import (
+    SelectOptionDict,
+    SelectSelector,
+    SelectSelectorConfig,
+    SelectSelectorMode,
+)
+import voluptuous as vol
 
 from .const import (
     CONF_FLOW_SCALE,
     CONF_SWAPPED_METERS,
     ISSUE_COUNTER_RESET,
     ISSUE_FLOW_SCALE,
+    ISSUE_METER_APPEARED,
     ISSUE_REVERSED,
 )
+from .identity import meter_names
 from .runtime import HyConfigEntry
+
+_REPLACES = "replaces"
+_NONE = "none"
 
 type IssueData = Mapping[str, str | int | float | None]
 
@@ -39,6 +52,10 @@ class _FixFlow(ConfirmRepairFlow):
         if not self._fix(entry, self.data or {}):
             return self.async_abort(reason="no_longer_so")
         return self.async_create_entry(data={})
+
+    def _placeholders(self) -> dict[str, str] | None:
+        issue = ir.async_get(self.hass).async_get_issue(self.handler, self.issue_id)
+        return issue.translation_placeholders if issue else None
 
     def _entry(self) -> HyConfigEntry | None:
         return self.hass.config_entries.async_get_entry(str((self.data or {}).get("entry_id")))
@@ -85,10 +102,53 @@ class FlowScaleFlow(_FixFlow):
         return self._change_options(entry, {CONF_FLOW_SCALE: data["scale"]})
 
 
-_FLOWS: dict[str, type[_FixFlow]] = {
+class ReplacementFlow(_FixFlow):
+    """Asks which missing meter a new one replaces, if any."""
+
+    @override
+    async def async_step_confirm(
+        self, user_input: dict[str, str] | None = None
+    ) -> RepairsFlowResult:
+        """Choose among the missing meters of that kind, or none of them."""
+        entry, number = self._entry(), str((self.data or {}).get("number"))
+        if entry is None or entry.state is not ConfigEntryState.LOADED:
+            return self.async_abort(reason="not_loaded")
+        replacements = entry.runtime_data.gateway.replacements
+        olds = replacements.replaceable_by(number)
+        if not olds:
+            return self.async_abort(reason="no_longer_so")
+        if user_input is not None:
+            old = user_input[_REPLACES]
+            if old == _NONE:
+                replacements.async_settle(number)
+                return self.async_create_entry(data={})
+            # One that returned meanwhile is no longer to be replaced: choose again.
+            if old in olds and replacements.async_replace(old, number):
+                return self.async_create_entry(data={})
+        names = meter_names(self.hass, entry.entry_id)
+        return self.async_show_form(
+            step_id="confirm",
+            data_schema=_replacement_schema({old: names.get(old, old) for old in olds}),
+            description_placeholders=self._placeholders(),
+        )
+
+
+def _replacement_schema(names: Mapping[str, str]) -> vol.Schema:
+    options = [SelectOptionDict(value=number, label=name) for number, name in names.items()]
+    options.append(SelectOptionDict(value=_NONE, label=_NONE))
+    selector = SelectSelector(
+        SelectSelectorConfig(
+            options=options, translation_key=_REPLACES, mode=SelectSelectorMode.LIST
+        )
+    )
+    return vol.Schema({vol.Required(_REPLACES, default=options[0]["value"]): selector})
+
+
+_FLOWS: dict[str, type[RepairsFlow]] = {
     ISSUE_COUNTER_RESET: CounterResetFlow,
     ISSUE_REVERSED: ReversedFlow,
     ISSUE_FLOW_SCALE: FlowScaleFlow,
+    ISSUE_METER_APPEARED: ReplacementFlow,
 }
 
 

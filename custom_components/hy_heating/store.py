@@ -40,22 +40,19 @@ class _StoredGateway(TypedDict):
     last_seen: str | None
     meters: dict[str, _StoredMeter]
     readings: Mapping[str, Any]
-    commands: Mapping[str, Any]
+    replacements: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class KeptGateway:
-    """What is kept of a gateway: its last words, its meters by number, and what judges them.
-
-    `commands` are counters and, by meter, what the last commands left behind.
-    """
+    """What is kept of a gateway: its last words, its meters by number, and what judges them."""
 
     status: StatusReply | None = None
     settings: SettingsReply | None = None
     last_seen: datetime | None = None
     meters: Mapping[str, MeterData] = field(default_factory=dict)
     readings: Mapping[str, Any] = field(default_factory=dict)
-    commands: Mapping[str, Any] = field(default_factory=dict)
+    replacements: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _store(hass: HomeAssistant, entry_id: str) -> Store[_StoredGateway]:
@@ -104,10 +101,10 @@ class ReadingStore:
         return KeptGateway(
             status if isinstance(status, StatusReply) else None,
             settings if isinstance(settings, SettingsReply) else None,
-            _time(stored.get("last_seen")),
+            stored_time(stored.get("last_seen")),
             {number: meter for number, meter in kept.items() if meter is not None},
             readings,
-            _mapping(stored.get("commands")),
+            _mapping(stored.get("replacements")),
         )
 
     async def _set_aside(self, reason: str) -> None:
@@ -148,7 +145,7 @@ class ReadingStore:
                 for number, meter in kept.meters.items()
             },
             readings=kept.readings,
-            commands=kept.commands,
+            replacements=kept.replacements,
         )
 
 
@@ -156,7 +153,8 @@ def _mapping(stored: object) -> Mapping[str, Any]:
     return stored if isinstance(stored, Mapping) else {}
 
 
-def _time(text: object) -> datetime | None:
+def stored_time(text: object) -> datetime | None:
+    """Return a time that was kept in ISO format, None for anything else."""
     try:
         parsed = dt_util.parse_datetime(text) if isinstance(text, str) else None
     except ValueError:  # of the right form, but of no calendar
@@ -175,7 +173,7 @@ def _message(text: object) -> object:
 def _meter(number: str, stored: object) -> MeterData | None:
     parts = _mapping(stored)
     raw, port, code = parts.get("frame"), parts.get("port"), parts.get("protocol_code")
-    received = _time(parts.get("received"))
+    received = stored_time(parts.get("received"))
     code = code if isinstance(code, str) else None
     if not isinstance(raw, str) or not isinstance(port, int) or received is None:
         _LOGGER.warning("The kept reading of meter %s is incomplete", number)

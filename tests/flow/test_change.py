@@ -21,6 +21,7 @@ from .helpers import (
     GATEWAY_C,
     add_entry,
     broker_input,
+    choose,
     connections,
     go_on,
     placeholders,
@@ -108,6 +109,11 @@ async def test_credentials_of_a_dead_broker_wait_until_it_lives(
 # --- The connection ------------------------------------------------------------------------
 
 
+async def start_change(hass: HomeAssistant, entry: MockConfigEntry) -> ConfigFlowResult:
+    """Open the form of the connection of an entry."""
+    return await choose(hass, await entry.start_reconfigure_flow(hass), "reconfigure_broker")
+
+
 def changed(port: int, name: str = "Building 7", **changes: object) -> dict[str, object]:
     """Return the form of a changed connection, with the stored password where none is given."""
     return broker_input(port, name=name, **({"password": PASSWORD_UNCHANGED} | changes))
@@ -118,7 +124,7 @@ async def test_form_shows_what_is_stored_but_not_the_password(
 ) -> None:
     entry = add_entry(hass, GATEWAY_A, 8884, "Building 7", tls=True, prefix="site/hy")
     add_entry(hass, GATEWAY_B, 8884, "Building 8", tls=True, prefix="site/hy")
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     assert form["step_id"] == "reconfigure_broker"
     assert suggested(form) == {
         "name": "Building 7",
@@ -146,7 +152,7 @@ async def test_form_shows_the_stored_encryption(
     hass: HomeAssistant, set_up: list[str], stored: dict[str, Any], encryption: str
 ) -> None:
     entry = add_entry(hass, GATEWAY_A, 8884, username=None, password=None, **stored)
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     shown = suggested(form)
     assert shown["encryption"] == encryption
     assert not {"username", "password"} & shown.keys()
@@ -165,7 +171,7 @@ async def test_change_is_tried_and_goes_to_all_that_share_the_broker(
     await set_all_up(hass)
     set_up.clear()
 
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     form = await go_on(hass, form, changed(free_port(), "Tower"))
     assert (form["step_id"], form["errors"]) == ("reconfigure_broker", {"base": "cannot_connect"})
     assert (suggested(form)["name"], suggested(form)["password"]) == ("Tower", PASSWORD_UNCHANGED)
@@ -187,12 +193,12 @@ async def test_change_is_tried_and_goes_to_all_that_share_the_broker(
 
 async def test_name_alone_needs_no_broker(hass: HomeAssistant, set_up: list[str]) -> None:
     entry = add_entry(hass, GATEWAY_A, 1883, "Building 7")
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     done = await go_on(hass, form, changed(entry.data["port"], "Tower"))
     await hass.async_block_till_done()
     assert_done(done, "reconfigure_successful")
     assert entry.title == "Tower"
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     await go_on(hass, form, changed(entry.data["port"], " "))
     await hass.async_block_till_done()
     assert entry.title == "Tower", "a blank name is none"
@@ -202,7 +208,7 @@ async def test_password_can_be_changed_and_removed(
     hass: HomeAssistant, broker: AmqttBroker, set_up: list[str]
 ) -> None:
     entry = add_entry(hass, GATEWAY_A, broker.port, "Building 7", password="old")
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     form = await go_on(hass, form, changed(broker.port, username="", password=""))
     assert form["errors"] == {"base": "invalid_auth"}, "it was tried without"
     done = await go_on(hass, form, changed(broker.port, password="right"))
@@ -217,7 +223,7 @@ async def test_own_authority_goes_when_it_is_not_chosen(
     entry = add_entry(
         hass, GATEWAY_A, free_port(), "A", tls=True, ca_certificate=Authority("Own").pem
     )
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     done = await go_on(hass, form, changed(broker.port))
     await hass.async_block_till_done(wait_background_tasks=True)
     assert_done(done, "reconfigure_successful")
@@ -232,7 +238,7 @@ async def test_uploaded_authority_replaces_the_stored_one(
 ) -> None:
     old, new = Authority("Old"), Authority("New")
     entry = add_entry(hass, GATEWAY_A, free_port(), "A", tls=True, ca_certificate=old.pem)
-    form = await entry.start_reconfigure_flow(hass)
+    form = await start_change(hass, entry)
     file_id = await upload(hass_client, new.pem.encode())
     typed = changed(free_port(), encryption="own_ca", ca_certificate=file_id)
     form = await go_on(hass, form, typed)
@@ -257,7 +263,7 @@ async def test_connections_and_session_move_to_the_new_broker(
     assert connections(old.port) == 1
     (session,) = old.connected_ids
 
-    form = await entries[0].start_reconfigure_flow(hass)
+    form = await start_change(hass, entries[0])
     done = await go_on(hass, form, changed(broker.port))
     assert_done(done, "reconfigure_successful")
     await hass.async_block_till_done()

@@ -438,6 +438,68 @@ def test_what_is_shown_never_falls_nor_jumps(reports: list[tuple[int, int, float
 # --- Across restarts ------------------------------------------------------------------------
 
 
+def continuation(new: Meter, old: Meter) -> tuple[Fraction, Fraction]:
+    """Return where the energy of an old meter stood, and from where the new one goes on."""
+    found = next(row for row in new.memory.continues(old.memory) if row.key == ENERGY)
+    return found.old.exact, found.new.exact
+
+
+def test_a_new_meter_goes_on_from_its_first_register(meter: Meter) -> None:
+    meter.send(START + 800)  # 45 331.12 kWh
+    new = Meter(start=250)
+    new.send(300)
+    assert continuation(new, meter) == (Fraction(4_533_112, 100), Fraction(250, 100))
+    new.memory = restarted(new.memory)
+    new.send(400)
+    assert continuation(new, meter) == (Fraction(4_533_112, 100), Fraction(250, 100))
+
+
+def test_a_doubted_register_of_the_old_meter_is_not_gone_on_from(meter: Meter) -> None:
+    meter.send(0)
+    meter.send(100)
+    assert meter.is_reset
+    assert continuation(Meter(start=250), meter)[0] == Fraction(START, 100)
+
+
+def test_a_new_meter_that_was_reset_keeps_what_it_had_counted(meter: Meter) -> None:
+    new = Meter(start=25_000)
+    new.send(25_700)  # 7.00 kWh since its beginning
+    new.send(100)
+    new.send(200)
+    assert new.memory.continue_counter(ENERGY, new.now_s) is not None
+    new.send(500)
+    # Goes on from 2.00 kWh, which are 7.00 kWh since the beginning: that was at -5.00 kWh.
+    assert continuation(new, meter)[1] == Fraction(-500, 100)
+
+
+def test_a_new_meter_that_rolled_over_keeps_what_it_had_counted(meter: Meter) -> None:
+    new = Meter(start=99_999_000)
+    new.send(500)
+    new.send(700)
+    # 10.00 kWh to the end of the register, 7.00 kWh behind it.
+    assert continuation(new, meter)[1] == Fraction(-1_000, 100)
+
+
+def test_a_new_meter_that_was_reset_to_another_unit_begins_there(meter: Meter) -> None:
+    new = Meter(start=25_000)
+    new.send(4_000, MWH)
+    new.send(4_001, MWH)
+    assert new.memory.continue_counter(ENERGY, new.now_s) is not None
+    assert continuation(new, meter)[1] == 40_010
+
+
+def test_a_memory_of_before_goes_on_from_the_present_register(meter: Meter) -> None:
+    stored = Meter(start=250).memory.as_dict()
+    del stored["begun"]
+    new = MeterMemory.from_dict(stored)
+    assert {row.key: row.new.exact for row in new.continues(meter.memory)}[ENERGY] == Fraction(5, 2)
+
+
+def test_only_what_both_meters_count_goes_on(meter: Meter) -> None:
+    assert MeterMemory().continues(meter.memory) == []
+    assert meter.memory.continues(MeterMemory()) == []
+
+
 def restarted(memory: MeterMemory) -> MeterMemory:
     return MeterMemory.from_dict(json.loads(json.dumps(memory.as_dict())))
 
@@ -477,6 +539,9 @@ _ROW = GOOD.as_dict()["counters"][ENERGY]
         {**GOOD.as_dict(), "counters": {ENERGY: [[1, 1], *_ROW[1:]]}},
         {**GOOD.as_dict(), "counters": {ENERGY: [[float("inf"), 1, 1], *_ROW[1:]]}},
         {**GOOD.as_dict(), "counters": {ENERGY: [*_ROW[:3], None, *_ROW[4:]]}},
+        {**GOOD.as_dict(), "begun": {ENERGY: [1, 1]}},
+        {**GOOD.as_dict(), "begun": {ENERGY: [1, 0, 1]}},
+        {**GOOD.as_dict(), "begun": 5},
         {**GOOD.as_dict(), "flow_scale": [3.0, 0, 0]},
         {**GOOD.as_dict(), "reversal": 5},
     ],

@@ -154,6 +154,8 @@ class MeterMemory:
     last_s: float | None = None
     delivered_late: bool = False
     counters: dict[str, Counter] = field(default_factory=dict)
+    begun: dict[str, Register] = field(default_factory=dict)
+    """Where each counter stood when its meter was first heard of."""
     flow_scale: FlowScaleEvidence = field(default_factory=FlowScaleEvidence)
     reversal: ReversalEvidence = field(default_factory=ReversalEvidence)
     _history: deque[dict[str, Register]] = field(
@@ -209,7 +211,19 @@ class MeterMemory:
         if found is None:
             return None
         self._history.clear()
+        self._move_begin(key, *found)
         return Continued(key, *found)
+
+    def continues(self, before: Self) -> list[Continued]:
+        """Return how the counters of a meter go on whose place this one has taken.
+
+        They go on from the first registers of this one: what it has counted since then counts.
+        """
+        return [
+            Continued(key, before.counters[key].accepted, self.begun.get(key, counter.accepted))
+            for key, counter in self.counters.items()
+            if key in before.counters
+        ]
 
     def _advance(self, now_s: float) -> float | None:
         """Note the time; return the seconds since the last report."""
@@ -229,12 +243,21 @@ class MeterMemory:
             counter = self.counters.get(key)
             if counter is None:
                 self.counters[key] = Counter.first(register, now_s)
+                self.begun[key] = register
                 continue
             old = counter.accepted
             start = counter.take(register, now_s, _max_per_hour(key))
             if start is not None:
+                self._move_begin(key, old, start)
                 rolled.append(Continued(key, old, start))
         return rolled
+
+    def _move_begin(self, key: str, old: Register, new: Register) -> None:
+        """Let the beginning of a counter be as far from `new` as it was from `old`."""
+        begun = self.begun.get(key, old)
+        alike = begun.has_unit_of(old) and new.has_unit_of(old)
+        counts = begun.counts + new.counts - old.counts
+        self.begun[key] = replace(new, counts=counts) if alike else new
 
     def _is_late(self, registers: Mapping[str, Register | None]) -> bool:
         """Whether all counters stand where they stood some reports ago."""
@@ -291,6 +314,7 @@ class MeterMemory:
             "last_s": self.last_s,
             "delivered_late": self.delivered_late,
             "counters": {key: _to_list(counter) for key, counter in self.counters.items()},
+            "begun": {key: _register_to_list(register) for key, register in self.begun.items()},
             "flow_scale": self.flow_scale.as_list(),
             "reversal": self.reversal.as_list(),
         }
@@ -303,6 +327,7 @@ class MeterMemory:
                 None if stored["last_s"] is None else finite(stored["last_s"]),
                 bool(stored["delivered_late"]),
                 {str(key): _counter_from_list(row) for key, row in stored["counters"].items()},
+                {str(key): _register(row) for key, row in stored.get("begun", {}).items()},
                 FlowScaleEvidence.from_list(stored["flow_scale"]),
                 ReversalEvidence.from_list(stored["reversal"]),
             )
@@ -312,7 +337,7 @@ class MeterMemory:
 
 def _to_list(counter: Counter) -> list[Any]:
     row = [
-        part and [part.counts, part.numerator, part.denominator]
+        part and _register_to_list(part)
         for part in (counter.accepted, counter.base, counter.suspect)
     ]
     return [*row, counter.accepted_s, counter.base_s, counter.suspect_s, counter.confirmed]
@@ -331,6 +356,10 @@ def _counter_from_list(row: list[Any]) -> Counter:
         suspect_s,
         bool(confirmed) and doubted is not None,
     )
+
+
+def _register_to_list(register: Register) -> list[int]:
+    return [register.counts, register.numerator, register.denominator]
 
 
 def _register(row: list[Any]) -> Register:
