@@ -6,15 +6,27 @@ from typing import Any
 
 from homeassistant.core import Context, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
-from homeassistant.helpers import area_registry as ar, device_registry as dr, entity_registry as er
+from homeassistant.helpers import (
+    area_registry as ar,
+    device_registry as dr,
+    entity_registry as er,
+    floor_registry as fr,
+    label_registry as lr,
+)
+from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry, MockUser
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    MockUser,
+    async_capture_events,
+)
 
 from custom_components.hy_heating.const import DOMAIN
 
 from .common import CABINET, GATEWAY_ID, VALVE, FakeLink, captured, captured_frame, report
 from .test_commands import moves
 from .test_valve import (
+    CABINET_REPORT,
     HOUSEHOLD,
     REGULATING,
     VALVE_REPORT_50,
@@ -26,6 +38,10 @@ from .test_valve import (
 # Report C of other valves: only the last two digits of the number differ, 10 to 11...19 (BCD as
 # written), so the checksum rises by as much from 94.
 REPORT_C = captured_frame("valve_report_C")
+
+
+# E803 E803 (EB + EB) as 0000 0000: the sum falls by 1D6, so mod 256 by D6, from 73 to 9D.
+CABINET_REPORT_0 = CABINET_REPORT.replace("E803E803", "00000000").replace("7316", "9D16")
 
 
 def other_valve(last: int) -> tuple[str, str]:
@@ -87,6 +103,9 @@ async def test_a_row_with_proof_for_every_valve(hass: HomeAssistant, link: FakeL
             "reason": "not_loaded",
             "before": None,
             "wished": 50,
+            "found": None,
+            "tries": 0,
+            "duration": 0.0,
         },
     }
 
@@ -97,6 +116,7 @@ async def test_openings_by_entity_and_without_waiting(hass: HomeAssistant, link:
         (HOUSEHOLD, "sent", 50),
         (REGULATING, "sent", 0),
     ]
+    assert len({tuple(row) for row in answer["results"]}) == 1, "every row has the same columns"
     await settle()
     assert moves(link) == [captured("valve_set_50")], "one at a time on a bus"
     link.deliver(captured("valve_set_50_reply_braced"))
@@ -118,6 +138,25 @@ async def test_targets_by_area_and_device(
         wait=False,
     )
     assert {row["entity_id"] for row in answer["results"]} == {HOUSEHOLD, REGULATING}
+
+
+async def test_targets_by_floor_and_label(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    floor = fr.async_get(hass).async_create("Third floor")
+    area = ar.async_get(hass).async_create("Flat 12", floor_id=floor.floor_id)
+    dr.async_get(hass).async_update_device(device_id(hass, entry, VALVE), area_id=area.id)
+    of_entities, of_devices = (lr.async_get(hass).async_create(name) for name in ("New", "Old"))
+    er.async_get(hass).async_update_entity(REGULATING, labels={of_entities.label_id})
+    answer = await call(hass, "set_openings", floor_id=floor.floor_id, opening=50, wait=False)
+    assert [row["entity_id"] for row in answer["results"]] == [HOUSEHOLD], "and no sensor"
+    answer = await call(hass, "set_openings", label_id=of_entities.label_id, opening=50, wait=False)
+    assert [row["entity_id"] for row in answer["results"]] == [REGULATING]
+    dr.async_get(hass).async_update_device(
+        device_id(hass, entry, CABINET), labels={of_devices.label_id}
+    )
+    answer = await call(hass, "set_openings", label_id=of_devices.label_id, opening=0, wait=False)
+    assert [row["entity_id"] for row in answer["results"]] == [REGULATING]
 
 
 async def test_unavailable_targets_get_a_row_too(hass: HomeAssistant, link: FakeLink) -> None:
@@ -210,6 +249,55 @@ async def test_a_canceled_action_gives_up_what_was_not_sent(
     assert state.attributes["reason"] == "canceled"
 
 
+async def test_a_script_that_is_stopped_gives_up_what_was_not_sent(
+    hass: HomeAssistant, link: FakeLink
+) -> None:
+    step = {
+        "action": "hy_heating.set_openings",
+        "data": {"openings": {HOUSEHOLD: 50, REGULATING: 0}},
+        "response_variable": "outcome",
+    }
+    after = {"event": "after_the_openings", "event_data": {"outcome": "{{ outcome }}"}}
+    script = {"evening": {"sequence": [step, after]}}
+    assert await async_setup_component(hass, "script", {"script": script})
+    told = async_capture_events(hass, "after_the_openings")
+    await hass.services.async_call("script", "turn_on", {"entity_id": "script.evening"})
+    await settle()
+    assert moves(link) == [captured("valve_set_50")]
+    assert hass.states.is_state("script.evening", "on")
+    await hass.services.async_call(
+        "script", "turn_off", {"entity_id": "script.evening"}, blocking=True
+    )
+    link.deliver(captured("valve_set_50_reply_braced"))
+    await settle()
+    assert hass.states.is_state("script.evening", "off")
+    assert moves(link) == [captured("valve_set_50")], "the second one never went out"
+    reasons = [
+        state.attributes["reason"]
+        for state in hass.states.async_all("event")
+        if "reason" in state.attributes
+    ]
+    assert reasons == ["canceled"]
+
+    # The same script, left alone, gets a row for each.
+    link.published.clear()
+    await hass.services.async_call("script", "turn_on", {"entity_id": "script.evening"})
+    await settle()
+    link.deliver(captured("valve_set_50_reply_braced"))
+    await settle()
+    link.deliver(captured("cabinet_set_reply"))
+    await settle()
+    link.deliver(report(f"{VALVE}200800", VALVE_REPORT_50))
+    link.deliver(report(f"{CABINET}203400", CABINET_REPORT_0))
+    await hass.async_block_till_done()
+    (event,) = told
+    rows = event.data["outcome"]["results"]
+    assert {(row["entity_id"], row["result"], row["found"]) for row in rows} == {
+        (HOUSEHOLD, "verified", 50),
+        (REGULATING, "verified", 0.0),
+    }
+
+
 async def test_read_meter_answers_with_the_values(
     hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
 ) -> None:
@@ -287,6 +375,10 @@ async def test_send_frame_shows_a_reply_that_nobody_described(
         # To all addresses: 68 53 AAAAAAAAAAAAAA 01 03 901F00; 7 × AA = 4A6, with 68 53 561,
         # with 01 03 565, with 90 1F 614: CS is 14.
         ("6853AAAAAAAAAAAAAA0103901F001416", "frame_broadcast"),
+        # A good frame, and behind it one to all, or anything else.
+        (captured_frame("valve_read") + "6853AAAAAAAAAAAAAA0103901F001416", "frame_refused"),
+        (captured_frame("valve_read") + "00", "frame_refused"),
+        ("00" + captured_frame("valve_read"), "frame_refused"),
     ],
 )
 async def test_send_frame_refuses_what_could_do_harm(

@@ -7,7 +7,7 @@ from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components import logbook as logbook_component
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers import issue_registry as ir, translation
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
@@ -143,6 +143,110 @@ async def test_a_valve_that_fails_three_times_in_a_row_raises_a_repair(
     assert issues.async_get_issue(DOMAIN, issue_id) is None
 
 
+@pytest.mark.usefixtures("all_entities_enabled")
+async def test_counters_and_what_is_unproven_survive_a_restart(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    link.deliver(captured("valve_report"))
+    await hass.async_block_till_done()
+    await prove(hass, link)
+    for _ in range(3):
+        await fail(hass, link)
+    issues = ir.async_get(hass)
+    issue_id = f"valve_disobeys_{GATEWAY_ID}_{VALVE}"
+    proof_s = state_of(hass, "sensor.building_3_mean_time_to_proof").state
+    ir.async_delete_issue(hass, DOMAIN, issue_id)  # as a restart does
+
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert hass.states.is_state("sensor.building_3_commands_sent", "4")
+    assert hass.states.is_state("sensor.building_3_commands_verified", "1")
+    assert state_of(hass, "sensor.building_3_commands_failed").attributes["meter_refused"] == 3
+    assert float(state_of(hass, "sensor.building_3_mean_time_to_proof").state) == pytest.approx(
+        float(proof_s), abs=0.05
+    )
+    assert state_of(hass, "sensor.building_3_valves_unproven").attributes["valves"] == [VALVE]
+    assert issues.async_get_issue(DOMAIN, issue_id)
+
+    await prove(hass, link)
+    assert issues.async_get_issue(DOMAIN, issue_id) is None
+    await hass.config_entries.async_reload(entry.entry_id)
+    assert issues.async_get_issue(DOMAIN, issue_id) is None
+    assert hass.states.is_state("sensor.building_3_valves_unproven", "0")
+
+
+@pytest.mark.usefixtures("known_meters")
+async def test_nothing_is_sent_again_after_a_restart(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    first = move(hass, HOUSEHOLD, 50)
+    await settle()
+    second = move(hass, f"valve.cabinet_{CABINET}_valve", 0)
+    await settle()
+    assert moves(link) == [captured("valve_set_50")]
+    await hass.config_entries.async_unload(entry.entry_id)
+    for action in (first, second):
+        with pytest.raises(HomeAssistantError) as failure:
+            await action
+        assert failure.value.translation_key == "failed_shut_down"
+    link.published.clear()
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    link.deliver(captured("valve_set_50_reply_braced"))
+    await settle()
+    assert moves(link) == []
+    assert state_of(hass, HOUSEHOLD).state == "open", "it stands where it was reported"
+    unproven = state_of(hass, "sensor.building_3_valves_unproven")
+    assert unproven.attributes["valves"] == [VALVE, CABINET]
+    await prove(hass, link)
+    assert state_of(hass, "sensor.building_3_valves_unproven").attributes["valves"] == [CABINET]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"counters": {"sent": "many", "verified": 0, "failed": {}, "proofs_s": []}},
+        {"counters": {"sent": 1, "verified": 0, "failed": {"laziness": 1}, "proofs_s": []}},
+        {"counters": {"sent": 1, "verified": 0, "failed": {}, "proofs_s": ["nan"]}},
+        {"counters": [1]},
+        {"valves": {VALVE: "lazy", "11111111": [True, 3]}},
+        {"valves": [VALVE]},
+        [],
+    ],
+)
+@pytest.mark.usefixtures("all_entities_enabled", "known_meters")
+async def test_damaged_counters_begin_anew(
+    hass: HomeAssistant,
+    link: FakeLink,
+    entry: MockConfigEntry,
+    hass_storage: dict[str, Any],
+    damage: object,
+) -> None:
+    await fail(hass, link)
+    await hass.config_entries.async_unload(entry.entry_id)
+    kept = hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]
+    kept["commands"] = {**kept["commands"], **damage} if isinstance(damage, dict) else damage
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    assert state_of(hass, HOUSEHOLD).state == "open"
+    counted = isinstance(damage, dict) and "counters" not in damage
+    assert hass.states.is_state("sensor.building_3_commands_sent", "1" if counted else "0")
+    before = int(state_of(hass, "sensor.building_3_commands_verified").state)
+    await prove(hass, link)
+    assert hass.states.is_state("sensor.building_3_commands_verified", str(before + 1))
+
+
+@pytest.mark.usefixtures("known_meters")
+async def test_a_removed_valve_is_no_longer_said_to_disobey(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    for _ in range(3):
+        await fail(hass, link)
+    issue_id = f"valve_disobeys_{GATEWAY_ID}_{VALVE}"
+    assert ir.async_get(hass).async_get_issue(DOMAIN, issue_id)
+    entry.runtime_data.gateway.async_forget_meter(VALVE)
+    assert ir.async_get(hass).async_get_issue(DOMAIN, issue_id) is None
+
+
 async def test_a_read_only_gateway_is_never_told_anything(
     hass: HomeAssistant, link: FakeLink
 ) -> None:
@@ -228,14 +332,24 @@ async def test_what_is_no_move_of_another_master_changes_nothing(
 @pytest.mark.parametrize(
     ("language", "verified", "failed"),
     [
-        ("en", "reached 50 % (from 100 %", "did not prove 0 %: meter_refused (found ? %"),
-        ("zh-Hans", "已到达 50 %（原 100 %", "未证实到达 0 %：meter_refused（实际 ? %"),
+        (
+            "en",
+            "reached 50 % (from 100 %, tries: 1, ",
+            "did not prove 0 %: the device answered with an error (found ? %, tries: 1, ",
+        ),
+        (
+            "zh-Hans",
+            "已到达 50 %（原 100 %，尝试 1 次，用时 ",
+            "未证实到达 0 %：设备应答了错误（实际 ? %，尝试 1 次，用时 ",
+        ),
     ],
 )
 async def test_the_logbook_tells_it_in_both_languages(
     hass: HomeAssistant, link: FakeLink, language: str, verified: str, failed: str
 ) -> None:
-    hass.config.language = language
+    translation.async_setup(hass)
+    await hass.config.async_update(language=language)
+    await hass.async_block_till_done()
     events = async_capture_events(hass, "hy_heating_command")
     await prove(hass, link)
     await fail(hass, link)

@@ -10,6 +10,7 @@ import pytest
 
 from custom_components.hy_heating.binary_sensor import GATEWAY_BINARY_SENSORS
 from custom_components.hy_heating.button import GATEWAY_BUTTONS
+from custom_components.hy_heating.commands import CommandReport, Verdict
 from custom_components.hy_heating.event import COMMAND
 from custom_components.hy_heating.hyheat.devices import DEVICES
 from custom_components.hy_heating.hyheat.errors import FailureReason
@@ -86,6 +87,16 @@ def test_every_failure_has_a_sentence(language: str) -> None:
     assert {key for key in exceptions if key.startswith("failed_")} == {
         f"failed_{reason}" for reason in FailureReason
     }
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_failure_has_a_word_for_the_event_and_the_logbook(language: str) -> None:
+    command = texts(language)["entity"]["event"]["command"]["state_attributes"]
+    assert command["reason"]["state"].keys() == {*map(str, FailureReason)}
+    assert (
+        command.keys() - {"event_type"}
+        == CommandReport(verdict=Verdict.VERIFIED, wished=0).as_dict().keys()
+    )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -200,12 +200,13 @@ def _cancel(begun: Iterable[tuple[_Wish, Command | str]]) -> None:
 
 
 def _row(wish: _Wish, item: Command | str) -> dict[str, Any]:
-    row: dict[str, Any] = {ATTR_ENTITY_ID: wish.entity_id}
+    row: dict[str, Any] = {ATTR_ENTITY_ID: wish.entity_id, "result": "sent", "reason": None}
+    row |= {"before": None, "wished": wish.opening, "found": None, "tries": 0, "duration": 0.0}
     if isinstance(item, str):
         before = wish.meter.opening_pct if wish.meter else None
-        return row | {"result": "failed", "reason": item, "before": before, "wished": wish.opening}
+        return row | {"result": "failed", "reason": item, "before": before}
     if not item.ended.done():
-        return row | {"result": "sent", "before": item.before, "wished": wish.opening}
+        return row | {"before": item.before}
     report = item.ended.result()
     return row | {"result": report.verdict} | report.as_dict()
 
@@ -277,8 +278,11 @@ def _raw_request(text: str, port: int, *, force: bool) -> SendFrame:
         if not force or err.kind == "hex":
             raise _invalid("frame_refused", detail=str(err)) from err
         return SendFrame(raw, port)
-    if parsed.address in _BROADCAST and not force:
-        raise _invalid("frame_broadcast")
+    if not force:
+        if raw.lstrip(bytes((frame.PREAMBLE,))) != parsed.raw:
+            raise _invalid("frame_refused", detail="there is more than one frame and its preamble")
+        if parsed.address in _BROADCAST:
+            raise _invalid("frame_broadcast")
     return SendFrame(raw, port, parsed.address, parsed.control)
 
 

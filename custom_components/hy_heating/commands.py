@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.helpers import issue_registry as ir
@@ -15,6 +15,7 @@ from .const import DOMAIN, FAILURES_TO_REPORT
 from .errors import to_home_assistant, unknown_device
 from .hyheat.client import PendingOpening
 from .hyheat.errors import FailureReason, HyHeatError, ReplyError
+from .hyheat.evidence import finite
 from .hyheat.model import MeterAddress, MeterReading
 from .hyheat.session import Result
 from .issues import issue_id
@@ -69,7 +70,7 @@ class CommandReport:
 
 @dataclass(slots=True)
 class CommandCounters:
-    """What became of the commands of a gateway since Home Assistant started."""
+    """What became of the commands of a gateway, across restarts."""
 
     under_way: int = 0
     sent: int = 0
@@ -86,6 +87,28 @@ class CommandCounters:
         else:
             self.verified += 1
             self.proofs_s.append(report.duration_s)
+
+    def to_keep(self) -> dict[str, Any]:
+        """Return what outlives a restart."""
+        return {
+            "sent": self.sent,
+            "verified": self.verified,
+            "failed": {str(reason): count for reason, count in self.failed.items()},
+            "proofs_s": [round(proof_s, 1) for proof_s in self.proofs_s],
+        }
+
+    def restore(self, stored: Mapping[str, Any]) -> None:
+        """Take back what was kept; what is damaged is left out and logged."""
+        try:
+            sent, verified = int(stored["sent"]), int(stored["verified"])
+            failed = {FailureReason(key): int(count) for key, count in stored["failed"].items()}
+            proofs_s = [finite(proof_s) for proof_s in stored["proofs_s"]]
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as err:
+            _LOGGER.warning("The kept counters of commands are unreadable: %r", err)
+            return
+        self.sent, self.verified = sent, verified
+        self.failed.update(failed)
+        self.proofs_s.extend(proofs_s)
 
     @property
     def mean_time_to_proof_s(self) -> float | None:
@@ -127,6 +150,25 @@ class ValveCommands:
         """Tell a listener of every end; return how to stop that."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
+
+    def to_keep(self) -> list[bool | int] | None:
+        """Return what outlives a restart, None where there is nothing to remember."""
+        return [self._unproven, self._disobeyed] if self._unproven or self._disobeyed else None
+
+    def restore(self, stored: object) -> None:
+        """Take back what was kept, and raise again what a restart has cleared."""
+        match stored:
+            case [bool() as unproven, int() as disobeyed]:
+                self._unproven, self._disobeyed = unproven, disobeyed
+                self._tell_disobedience()
+            case _:
+                _LOGGER.warning("What is kept of a valve's commands is unreadable: %r", stored)
+
+    @callback
+    def async_forget(self) -> None:
+        """Clear what was said of the valve, whose meter was removed."""
+        self._disobeyed = 0
+        self._tell_disobedience()
 
     async def async_set_opening(self, opening_pct: int) -> None:
         """Move the valve; return when the device has confirmed it, while the proof follows.
@@ -215,27 +257,31 @@ class ValveCommands:
 
     def _judge_obedience(self, report: CommandReport) -> None:
         """Raise a repair for a valve that fails again and again, until its next proof."""
-        meter = self._meter
-        this = issue_id("valve_disobeys", meter.gateway.config_entry, meter.number)
         if report.verdict is Verdict.VERIFIED:
             self._disobeyed = 0
-            ir.async_delete_issue(meter.hass, DOMAIN, this)
         elif report.reason in DISOBEDIENCE:
             self._disobeyed += 1
-            if self._disobeyed >= FAILURES_TO_REPORT:
-                ir.async_create_issue(
-                    meter.hass,
-                    DOMAIN,
-                    this,
-                    is_fixable=False,
-                    severity=ir.IssueSeverity.WARNING,
-                    translation_key="valve_disobeys",
-                    translation_placeholders={
-                        "meter": meter.number,
-                        "gateway": meter.gateway.gateway_id,
-                        "failures": str(self._disobeyed),
-                    },
-                )
+        self._tell_disobedience()
+
+    def _tell_disobedience(self) -> None:
+        meter = self._meter
+        this = issue_id("valve_disobeys", meter.gateway.config_entry, meter.number)
+        if self._disobeyed < FAILURES_TO_REPORT:
+            ir.async_delete_issue(meter.hass, DOMAIN, this)
+            return
+        ir.async_create_issue(
+            meter.hass,
+            DOMAIN,
+            this,
+            is_fixable=False,
+            severity=ir.IssueSeverity.WARNING,
+            translation_key="valve_disobeys",
+            translation_placeholders={
+                "meter": meter.number,
+                "gateway": meter.gateway.gateway_id,
+                "failures": str(self._disobeyed),
+            },
+        )
 
     def _tell(self, report: CommandReport) -> None:
         for listener in list(self._listeners):

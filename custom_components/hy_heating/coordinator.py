@@ -1,11 +1,11 @@
 """One coordinator per gateway: its client, what it told, its meters, and whether it is heard of."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 import logging
-from typing import override
+from typing import Any, override
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
@@ -142,6 +142,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     async def async_stop(self) -> None:
         """End every request, leave the link, and keep the readings."""
         await self.client.stop()
+        await asyncio.sleep(0)  # the ends of the last commands are told, and kept
         await self._store.async_save()
 
     def _on_unload(self, remove: CALLBACK_TYPE) -> None:
@@ -213,6 +214,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     def commands_ended(self, report: CommandReport) -> None:
         """Count the end of a command."""
         self.counters.add(report)
+        self._store.async_changed()
         self.async_update_listeners()
 
     def interval(self, kind: str) -> timedelta:
@@ -254,7 +256,8 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     @callback
     def async_forget_meter(self, number: str) -> None:
         """Drop a meter whose device was removed; it returns with its next report."""
-        self.meters.pop(number, None)
+        if meter := self.meters.pop(number, None):
+            meter.commands.async_forget()
         self.readings.async_forget(number)
         self.client.frames.forget(number)
         self.replacements.async_forget(number)
@@ -425,7 +428,12 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             {number: meter.data for number, meter in self.meters.items()},
             self.readings.to_keep(),
             self.replacements.to_keep(),
+            {"counters": self.counters.to_keep(), "valves": self._valves_to_keep()},
         )
+
+    def _valves_to_keep(self) -> dict[str, Any]:
+        kept = {number: meter.commands.to_keep() for number, meter in self.meters.items()}
+        return {number: remembered for number, remembered in kept.items() if remembered}
 
     async def _async_restore(self) -> None:
         kept = await self._store.async_load()
@@ -438,3 +446,12 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         for number, data in self.readings.async_restore(kept.meters, kept.readings).items():
             self.meters[number] = MeterCoordinator(self, number, data)
         self.replacements.async_restore(kept.replacements)
+        self._restore_commands(kept.commands)
+
+    def _restore_commands(self, kept: Mapping[str, Any]) -> None:
+        if counters := kept.get("counters"):
+            self.counters.restore(counters)
+        valves = kept.get("valves")
+        for number, remembered in valves.items() if isinstance(valves, Mapping) else ():
+            if meter := self.meters.get(number):
+                meter.commands.restore(remembered)

@@ -9,6 +9,7 @@ from homeassistant.components.logbook import (
 )
 from homeassistant.const import ATTR_ENTITY_ID
 from homeassistant.core import Event, HomeAssistant, callback
+from homeassistant.helpers.translation import async_get_cached_translations
 
 from .commands import Verdict
 from .const import DOMAIN, EVENT_COMMAND
@@ -16,9 +17,9 @@ from .const import DOMAIN, EVENT_COMMAND
 # Home Assistant translates no logbook sentences of integrations: they carry their own.
 _SENTENCES: Mapping[str, Mapping[str, str]] = {
     "en": {
-        Verdict.VERIFIED: "reached {wished} % (from {before} %, {tries} tries, {duration} s)",
+        Verdict.VERIFIED: "reached {wished} % (from {before} %, tries: {tries}, {duration} s)",
         Verdict.FAILED: (
-            "did not prove {wished} %: {reason} (found {found} %, {tries} tries, {duration} s)"
+            "did not prove {wished} %: {reason} (found {found} %, tries: {tries}, {duration} s)"
         ),
         Verdict.FOREIGN: "was told {wished} % by another master",
     },
@@ -30,6 +31,8 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
         Verdict.FOREIGN: "被其他主站设为 {wished} %",
     },
 }
+
+_REASON = f"component.{DOMAIN}.entity.event.command.state_attributes.reason.state"
 
 
 @callback
@@ -44,6 +47,8 @@ def async_describe_events(
         data = event.data
         language = "zh-Hans" if hass.config.language.startswith("zh") else "en"
         shown = {key: "?" if value is None else value for key, value in data.items()}
+        texts = async_get_cached_translations(hass, hass.config.language, "entity", DOMAIN)
+        shown["reason"] = texts.get(f"{_REASON}.{data['reason']}", data["reason"])
         return {
             LOGBOOK_ENTRY_NAME: data["name"],
             LOGBOOK_ENTRY_MESSAGE: _SENTENCES[language][data["verdict"]].format(**shown),

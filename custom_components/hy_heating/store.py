@@ -41,11 +41,15 @@ class _StoredGateway(TypedDict):
     meters: dict[str, _StoredMeter]
     readings: Mapping[str, Any]
     replacements: Mapping[str, Any]
+    commands: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class KeptGateway:
-    """What is kept of a gateway: its last words, its meters by number, and what judges them."""
+    """What is kept of a gateway: its last words, its meters by number, and what judges them.
+
+    `commands` are counters and, by meter, what the last commands left behind.
+    """
 
     status: StatusReply | None = None
     settings: SettingsReply | None = None
@@ -53,6 +57,7 @@ class KeptGateway:
     meters: Mapping[str, MeterData] = field(default_factory=dict)
     readings: Mapping[str, Any] = field(default_factory=dict)
     replacements: Mapping[str, Any] = field(default_factory=dict)
+    commands: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _store(hass: HomeAssistant, entry_id: str) -> Store[_StoredGateway]:
@@ -105,6 +110,7 @@ class ReadingStore:
             {number: meter for number, meter in kept.items() if meter is not None},
             readings,
             _mapping(stored.get("replacements")),
+            _mapping(stored.get("commands")),
         )
 
     async def _set_aside(self, reason: str) -> None:
@@ -146,6 +152,7 @@ class ReadingStore:
             },
             readings=kept.readings,
             replacements=kept.replacements,
+            commands=kept.commands,
         )
 
 
