@@ -15,12 +15,14 @@ from pytest_homeassistant_custom_component.common import (
 from custom_components.hy_heating.hyheat.errors import LinkError
 
 from .common import CABINET, VALVE, FakeLink, captured, make_entry, set_up
+from .test_valve import settle
 
 CONNECTIVITY = "binary_sensor.building_3_connectivity"
 CABINET_SUPPLY = f"sensor.cabinet_{CABINET}_supply_temperature"
 CABINET_LAST = f"sensor.cabinet_{CABINET}_last_report"
 VALVE_SUPPLY = f"sensor.valve_{VALVE}_supply_temperature"
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+
 JANUARY = datetime(2025, 1, 15, 12, 0, tzinfo=SHANGHAI)
 JULY = datetime(2025, 7, 15, 12, 0, tzinfo=SHANGHAI)
 
@@ -157,6 +159,88 @@ async def test_a_lost_broker_makes_all_unavailable_but_the_reason(
     assert hass.states.is_state(CABINET_SUPPLY, "28.87"), "it could not be heard: 30 min from now"
     await pass_minutes(hass, freezer, link, 7)
     assert hass.states.is_state(CABINET_SUPPLY, "unavailable")
+
+
+@pytest.mark.usefixtures("winter")
+@pytest.mark.parametrize(
+    ("minutes", "read"),
+    [
+        pytest.param(9, None, id="none was due"),
+        pytest.param(11, (1, 0), id="cabinets report every 10 minutes"),
+        pytest.param(61, (1, 1), id="and household valves every hour"),
+    ],
+)
+async def test_what_was_missed_while_the_broker_was_away_is_read(
+    hass: HomeAssistant,
+    link: FakeLink,
+    entry: MockConfigEntry,
+    freezer: FrozenDateTimeFactory,
+    minutes: int,
+    read: tuple[int, int] | None,
+) -> None:
+    await report_all(hass, link)
+    link.set_connected(False)
+    await pass_minutes(hass, freezer, link, minutes)
+    link.set_connected(True)
+    await hass.async_block_till_done()
+    assert {message["gw"]["msg_id"] for message in link.sent()} == {1}
+    link.deliver(captured("status_reply"))
+    await settle()
+    asked = [
+        (message["data"]["main_immediately"], message["data"]["copy_immediately"])
+        for message in link.sent()
+        if message["gw"]["msg_id"] == 18
+    ]
+    assert asked == ([read] if read else [])
+
+
+@pytest.mark.usefixtures("winter")
+async def test_what_the_broker_held_is_not_read_again(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry, freezer: FrozenDateTimeFactory
+) -> None:
+    await report_all(hass, link)
+    link.set_connected(False)
+    await pass_minutes(hass, freezer, link, 61)
+    link.set_connected(True)
+    await report_all(hass, link)
+    link.deliver(captured("status_reply"))
+    await settle()
+    assert 18 not in {message["gw"]["msg_id"] for message in link.sent()}
+
+
+@pytest.mark.usefixtures("winter")
+async def test_a_silent_gateway_is_not_asked_for_what_was_missed(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry, freezer: FrozenDateTimeFactory
+) -> None:
+    await report_all(hass, link)
+    link.set_connected(False)
+    await pass_minutes(hass, freezer, link, 61)
+    link.set_connected(True)
+    await pass_minutes(hass, freezer, link, 1, gateway_answers=False)
+    link.deliver(captured("status_reply"))  # it answers, but to nobody
+    await hass.async_block_till_done()
+    assert 18 not in {message["gw"]["msg_id"] for message in link.sent()}
+
+
+@pytest.mark.usefixtures("winter")
+async def test_after_a_restart_what_was_missed_is_read(
+    hass: HomeAssistant, link: FakeLink, freezer: FrozenDateTimeFactory
+) -> None:
+    entry = make_entry()
+    await set_up(hass, entry)
+    await report_all(hass, link)
+    await hass.config_entries.async_unload(entry.entry_id)
+    freezer.tick(timedelta(minutes=30))
+    link.published.clear()
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+    link.deliver(captured("status_reply"))
+    await hass.async_block_till_done()
+    link.deliver(captured("settings_reply"))
+    await settle()
+    assert captured("read_cabinets_now") in [payload for _, payload in link.published]
+    link.deliver(captured("read_now_ack"))
+    await hass.config_entries.async_unload(entry.entry_id)
 
 
 @pytest.mark.usefixtures("winter")

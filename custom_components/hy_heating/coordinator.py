@@ -55,6 +55,7 @@ from .meter import (
     CABINET_KIND,
     LINK_SILENCES,
     UNKNOWN_KIND,
+    VALVE_KIND,
     MeterCoordinator,
     MeterData,
     Silence,
@@ -94,7 +95,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self._new_meter_listeners: list[Callable[[MeterCoordinator], None]] = []
         self.readings = GatewayReadings(self, entry)
         self.replacements = MeterReplacements(self, entry)
-        self._polling: asyncio.Task[None] | None = None
+        self._catching_up: asyncio.Task[None] | None = None
         self._settings_s: float | None = None
         self._last_heard: datetime | None = None
         self._heating: bool | None = None
@@ -132,7 +133,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             self._on_unload(
                 async_track_time_interval(self.hass, action, interval, cancel_on_shutdown=True)
             )
-        self._poll_soon()
+        self._catch_up_soon()
 
     async def async_entities_added(self) -> None:
         """Go on where that takes entities that show the present values."""
@@ -148,22 +149,44 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     def _on_unload(self, remove: CALLBACK_TYPE) -> None:
         self.config_entry.async_on_unload(remove)
 
-    def _poll_soon(self) -> None:
-        self._polling = self.config_entry.async_create_background_task(
-            self.hass, self._async_poll(), f"{DOMAIN} poll {self.gateway_id}"
+    def _catch_up_soon(self) -> None:
+        self._catching_up = self.config_entry.async_create_background_task(
+            self.hass, self._async_catch_up(), f"{DOMAIN} catch up {self.gateway_id}"
         )
 
-    async def _async_poll(self, _now: datetime | None = None) -> None:
-        """Ask for the status, and once a day for the settings; silence is judged elsewhere."""
-        if not self.client.session.link_up:
+    async def _async_catch_up(self) -> None:
+        """Ask how the gateway is, then have read what it should have told while nobody heard.
+
+        Its answer comes after whatever the broker held, so what is overdue now is missing there.
+        """
+        if not await self._async_ask():
+            return
+        overdue = {meter.data.kind for meter in self.meters.values() if meter.overdue}
+        cabinets, valves = CABINET_KIND in overdue, VALVE_KIND in overdue
+        if not (cabinets or valves):
             return
         try:
+            await self.client.read_now(cabinets=cabinets, valves=valves)
+        except ReplyError as err:
+            _LOGGER.debug("Gateway %s: overdue reports not read: %s", self.gateway_id, err)
+
+    async def _async_poll(self, _now: datetime) -> None:
+        await self._async_ask()
+
+    async def _async_ask(self) -> bool:
+        """Ask for the status, and once a day for the settings; return whether it answered."""
+        if not self.client.session.link_up:
+            return False
+        answered = False
+        try:
             await self.client.query_status()
+            answered = True
             age = SETTINGS_INTERVAL.total_seconds()
             if self._settings_s is None or self.now_s() - self._settings_s >= age:
                 await self.client.query_settings()
         except ReplyError as err:
             _LOGGER.debug("Gateway %s: poll not answered: %s", self.gateway_id, err)
+        return answered
 
     @override
     async def _async_update_data(self) -> GatewayData:
@@ -333,7 +356,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             # Meters could not be heard meanwhile: their silence counts from now.
             self.judged_from_s = self.now_s()
         if was in LINK_SILENCES and event.link_up:
-            self._poll_soon()
+            self._catch_up_soon()
         self._judge()
 
     @callback

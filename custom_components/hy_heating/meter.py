@@ -11,6 +11,7 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator, UpdateFailed
+from homeassistant.util import dt as dt_util
 
 from .commands import ValveCommands
 from .const import DOMAIN, MISSED_INTERVALS
@@ -109,7 +110,17 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
     @property
     def lost_after_s(self) -> float:
         """How long it may be silent before its values no longer count."""
-        return MISSED_INTERVALS * expected_interval_s(
+        return MISSED_INTERVALS * self._interval_s
+
+    @property
+    def overdue(self) -> bool:
+        """Whether a report should have come since the last one, also while nobody could hear it."""
+        age = dt_util.utcnow() - self.data.received
+        return age.total_seconds() > self._interval_s
+
+    @property
+    def _interval_s(self) -> float:
+        return expected_interval_s(
             self.gateway.heating,
             self.gateway.interval(self.data.kind).total_seconds(),
             self.gateway.out_of_season_interval.total_seconds(),
