@@ -71,7 +71,7 @@ class Exchange(Site):
 
     async def answer(self) -> None:
         """Let the gateway answer what it was asked."""
-        replies = {1: "status_reply", 2: "settings_reply"}
+        replies = {1: "status_reply", 2: "settings_reply", 18: "read_now_ack"}
         while asked := [row["gw"]["msg_id"] for row in self.link.sent()]:
             for msg_id in asked:
                 self.link.deliver(captured(replies[msg_id]))

@@ -164,12 +164,6 @@ class ValveCommands:
             case _:
                 _LOGGER.warning("What is kept of a valve's commands is unreadable: %r", stored)
 
-    @callback
-    def async_forget(self) -> None:
-        """Clear what was said of the valve, whose meter was removed."""
-        self._disobeyed = 0
-        self._tell_disobedience()
-
     async def async_set_opening(self, opening_pct: int) -> None:
         """Move the valve; return when the device has confirmed it, while the proof follows.
 

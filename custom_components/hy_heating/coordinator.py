@@ -279,8 +279,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     @callback
     def async_forget_meter(self, number: str) -> None:
         """Drop a meter whose device was removed; it returns with its next report."""
-        if meter := self.meters.pop(number, None):
-            meter.commands.async_forget()
+        self.meters.pop(number, None)
         self.readings.async_forget(number)
         self.client.frames.forget(number)
         self.replacements.async_forget(number)
