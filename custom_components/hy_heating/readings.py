@@ -15,7 +15,7 @@ from .continuation import COUNTER_SENSORS, StatisticsCorrections
 from .hyheat import frame
 from .hyheat.devices import to_reading
 from .hyheat.evidence import FlowScaleEvidence, ReversalEvidence
-from .hyheat.model import MeterReading, UnknownReading
+from .hyheat.model import MeterReading, UnknownReading, Value
 from .hyheat.plausibility import Continued, MeterMemory
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class GatewayReadings:
             return None
         if judged.continued:
             self._continued[reading.meter_number] = list(judged.continued)
-        return replace(reading, values=judged.values)
+        return reading._replace(values=judged.values)
 
     def was_late(self, number: str) -> bool:
         """Whether the last report of a meter had waited somewhere."""
@@ -163,21 +163,21 @@ class GatewayReadings:
 
     def _as_at_the_site(self, reading: MeterReading) -> MeterReading:
         """Exchange supply and return, and scale the flow, where the site said so."""
-        values = dict(reading.values)
-        if reading.meter_number in self._swapped:
-            values["supply_temperature_c"] = reading.values["return_temperature_c"]
-            values["return_temperature_c"] = reading.values["supply_temperature_c"]
-        flow_l_h = reading.number("flow_l_h")
-        if flow_l_h is not None and self._scale != 1:
-            values["flow_l_h"] = flow_l_h * self._scale
-        return replace(reading, values=values)
+        changed: dict[str, Value] = {}
+        if self._swapped and reading.meter_number in self._swapped:
+            changed["supply_temperature_c"] = reading.values["return_temperature_c"]
+            changed["return_temperature_c"] = reading.values["supply_temperature_c"]
+        flow_l_h = reading.number("flow_l_h") if self._scale != 1 else None
+        if flow_l_h is not None:
+            changed["flow_l_h"] = flow_l_h * self._scale
+        return reading._replace(values={**reading.values, **changed}) if changed else reading
 
     def _shown(self, reading: MeterReading | UnknownReading) -> MeterReading | UnknownReading:
         if isinstance(reading, UnknownReading):
             return reading
         at_site = self._as_at_the_site(reading)
         memory = self.memories.get(reading.meter_number)
-        return at_site if memory is None else replace(at_site, values=memory.shown(at_site))
+        return at_site if memory is None else at_site._replace(values=memory.shown(at_site))
 
     def _log_doubts(self, number: str, memory: MeterMemory) -> None:
         """Log the first time that a counter of a meter is doubted; some meters do it all day."""

@@ -8,6 +8,7 @@ EnvelopeError, whatever the bytes.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 import json
 import re
 from typing import Any, override
@@ -19,8 +20,9 @@ MAX_NESTING = 16  # a message has three levels
 DEFAULT_PREFIX = "hy/gw"
 TRANSPARENT_COUNT = 5  # in every capture; its meaning is unknown
 
-_GATEWAY_ID = re.compile(r"[0-9]{11}")
-_METER_ID = re.compile(r"([0-9]{8})([0-9]{4})([0-9]{2})")
+_GATEWAY_ID_SIZE = 11
+_METER_ID_SIZE = 14
+_METER_IDS_REMEMBERED = 16_384
 _NESTING_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[][{}]', re.DOTALL)
 _SEASON_DAY = re.compile(r"20(?:XX|[0-9]{2})-([0-9]{2})-([0-9]{2})")
 _MAX_INTEGER = 2**53
@@ -36,6 +38,9 @@ class MsgId(IntEnum):
     READ_NOW = 18
     REPORT = 20
     TRANSPARENT = 40
+
+
+_REPORT = int(MsgId.REPORT)
 
 
 class Stat(IntEnum):
@@ -189,7 +194,11 @@ type Message = ToGateway | FromGateway
 
 def is_gateway_id(text: str) -> bool:
     """Whether a text is a gateway id: 11 decimal digits."""
-    return _GATEWAY_ID.fullmatch(text) is not None
+    return len(text) == _GATEWAY_ID_SIZE and _all_digits(text)
+
+
+def _all_digits(text: str) -> bool:
+    return text.isdecimal() and text.isascii()
 
 
 def command_topic(gateway_id: str, prefix: str = DEFAULT_PREFIX) -> str:
@@ -218,19 +227,21 @@ def decode_from_gateway(
     `gateway_id` is the id in the topic, which the payload must repeat; None skips that check.
     `loads` may be a faster JSON parser that raises ValueError. Raises EnvelopeError.
     """
-    return _message(*_open(payload, gateway_id, loads), _FROM_GATEWAY)
+    parsed = _parse_json(payload, loads)
+    report = _plain_report(parsed, gateway_id)
+    return report or _message(*_open(parsed, gateway_id), _FROM_GATEWAY)
 
 
 def decode_to_gateway(
     payload: bytes, gateway_id: str | None = None, loads: Loads = json.loads
 ) -> ToGateway:
     """Return the message that somebody sent to a gateway; otherwise as decode_from_gateway."""
-    return _message(*_open(payload, gateway_id, loads), _TO_GATEWAY)
+    return _message(*_open(_parse_json(payload, loads), gateway_id), _TO_GATEWAY)
 
 
 def decode(payload: bytes, loads: Loads = json.loads) -> Message:
     """Return a message whose direction is not known: its data tells. Raises EnvelopeError."""
-    gateway_id, msg_id, data = _open(payload, None, loads)
+    gateway_id, msg_id, data = _open(_parse_json(payload, loads), None)
     if _goes_to_gateway(msg_id, data):
         return _message(gateway_id, msg_id, data, _TO_GATEWAY)
     return _message(gateway_id, msg_id, data, _FROM_GATEWAY)
@@ -258,7 +269,7 @@ def _parse_json(payload: bytes, loads: Loads) -> object:
             RefusalReason.TOO_LARGE, f"{len(payload)} bytes, at most {MAX_PAYLOAD_SIZE}"
         )
     try:
-        text = bytes(payload).decode()
+        text = str(payload, "utf-8")
     except UnicodeDecodeError as err:
         raise EnvelopeError(RefusalReason.ENCODING, "not UTF-8", err.start) from err
     if text.count("[") + text.count("{") > MAX_NESTING and _too_deep(text):
@@ -312,12 +323,12 @@ def _wrong_type(key: str, expected: str, value: object) -> EnvelopeError:
 
 
 def _object(parent: Json, key: str) -> Json:
+    value = parent.get(key)
+    if isinstance(value, dict):
+        return value
     if key not in parent:
         raise EnvelopeError(RefusalReason.SHAPE, f"{key} is missing")
-    value = parent[key]
-    if not isinstance(value, dict):
-        raise _wrong_type(key, "an object", value)
-    return value
+    raise _wrong_type(key, "an object", value)
 
 
 def _integer(data: Json, key: str) -> int | None:
@@ -326,7 +337,7 @@ def _integer(data: Json, key: str) -> int | None:
         return None
     if type(value) is not int:
         raise _wrong_type(key, "an integer", value)
-    return _in_range(value, key)
+    return value if -_MAX_INTEGER <= value <= _MAX_INTEGER else _in_range(value, key)
 
 
 def _in_range(value: int, key: str) -> int:
@@ -392,11 +403,18 @@ def _season_day(data: Json, key: str) -> MonthDay | None:
 
 
 def _meter_id(data: Json) -> MeterId:
-    text = _required(_text(data, "meter_id"), "meter_id")
-    match = _METER_ID.fullmatch(text)
-    if match is None:
+    text = data.get("meter_id")
+    if not isinstance(text, str) or len(text) != _METER_ID_SIZE:
+        _required(_text(data, "meter_id"), "meter_id")
         raise EnvelopeError(RefusalReason.VALUE, "meter_id must be 14 digits")
-    return MeterId(match[1], match[2], int(match[3]))
+    return _meter_id_of(text)
+
+
+@lru_cache(_METER_IDS_REMEMBERED)
+def _meter_id_of(text: str) -> MeterId:
+    if not _all_digits(text):
+        raise EnvelopeError(RefusalReason.VALUE, "meter_id must be 14 digits")
+    return MeterId(text[:8], text[8:12], int(text[12:]))
 
 
 def _frames(data: Json) -> tuple[str, ...]:
@@ -488,14 +506,43 @@ _COMMAND_KEYS = frozenset(
 )
 
 
-def _open(payload: bytes, topic_gateway_id: str | None, loads: Loads) -> tuple[str, int, Json]:
+def _plain_report(envelope: object, topic_gateway_id: str | None) -> Report | None:
+    """Return a report of one frame, as nearly all messages are, if everything of it is right.
+
+    None says nothing: `_open` and what follows then say what it is, as they would of this one.
+    """
+    if not isinstance(envelope, dict):
+        return None
+    try:
+        gw, data = envelope["gw"], envelope["data"]
+        msg_id, priority, gateway_id = gw["msg_id"], gw["msg_gw_pr"], gw["gw_id"]
+        meter_id, frames = data["meter_id"], data["meter_data"]
+    except KeyError, TypeError:
+        return None
+    if (
+        type(msg_id) is type(priority) is int
+        and type(gateway_id) is type(meter_id) is str
+        and msg_id == _REPORT
+        and priority == 0
+        and gateway_id == topic_gateway_id
+        and is_gateway_id(gateway_id)
+        and len(meter_id) == _METER_ID_SIZE
+        and type(frames) is list
+        and len(frames) == 1
+        and type(frames[0]) is str
+    ):
+        return Report(gateway_id, _meter_id_of(meter_id), (frames[0],))
+    return None
+
+
+def _open(envelope: object, topic_gateway_id: str | None) -> tuple[str, int, Json]:
     """Return gateway id, message number and data of a payload."""
-    envelope = _parse_json(payload, loads)
     if not isinstance(envelope, dict):
         raise _wrong_type("the message", "an object", envelope)
     gw, data = _object(envelope, "gw"), _object(envelope, "data")
-    gateway_id = _required(_text(gw, "gw_id"), "gw_id")
-    if not is_gateway_id(gateway_id):
+    gateway_id = gw.get("gw_id")
+    if not isinstance(gateway_id, str) or not is_gateway_id(gateway_id):
+        _required(_text(gw, "gw_id"), "gw_id")
         raise EnvelopeError(RefusalReason.GATEWAY_ID, "gw_id must be 11 digits")
     if topic_gateway_id is not None and gateway_id != topic_gateway_id:
         raise EnvelopeError(
@@ -508,9 +555,10 @@ def _open(payload: bytes, topic_gateway_id: str | None, loads: Loads) -> tuple[s
 def _message[M](
     gateway_id: str, msg_id: int, data: Json, messages: Mapping[int, Callable[[str, Json], M]]
 ) -> M:
-    if msg_id not in messages:
+    read = messages.get(msg_id)
+    if read is None:
         raise EnvelopeError(RefusalReason.MSG_ID, f"msg_id {msg_id} is not known")
-    return messages[msg_id](gateway_id, data)
+    return read(gateway_id, data)
 
 
 def _goes_to_gateway(msg_id: int, data: Json) -> bool:

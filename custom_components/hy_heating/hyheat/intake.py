@@ -4,15 +4,15 @@ May import: wire modules, model, errors. Whatever a gateway sends ends in conten
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from .devices import interpret, to_reading
+from .devices import interpret, plain_report, to_reading
 from .envelope import FromGateway, Report, TransparentReply
 from .errors import FrameError, RefusalReason
 from .exchange import Content
 from .frame import Frame, from_hex, scan
-from .model import UnknownReading
+from .model import MeterReading, UnknownReading
 
 KEPT_REFUSALS = 20
 MAX_COUNTED = 1000
@@ -61,11 +61,31 @@ def shortened(payload: bytes) -> str:
 
 def contents_of(
     message: FromGateway, keep: Callable[[bytes], None] = lambda _: None
-) -> Iterator[Content | Refused]:
-    """Yield what each frame of a message says, or why it is refused; what is too many as one.
+) -> Iterable[Content | Refused]:
+    """Return what each frame of a message says, or why it is refused; what is too many as one.
 
     `keep` gets every frame whose envelope is right, whether or not it says anything.
     """
+    if isinstance(message, Report) and (reading := _sole_report(message)) is not None:
+        keep(reading.frame)
+        return (reading,)
+    return _closer_look(message, keep)
+
+
+def _sole_report(message: Report) -> MeterReading | None:
+    """Return the reading of a message with one frame that is right in everything, else None."""
+    if len(message.frames) != 1:
+        return None
+    meter = message.meter_id
+    try:
+        return plain_report(bytes.fromhex(message.frames[0]), meter.number, meter.protocol_code)
+    except ValueError:  # no hex
+        return None
+
+
+def _closer_look(
+    message: FromGateway, keep: Callable[[bytes], None]
+) -> Iterator[Content | Refused]:
     if not isinstance(message, Report | TransparentReply):
         return
     for place, (found, text) in enumerate(_all_frames_of(message)):

@@ -1,13 +1,15 @@
-"""What frames say: frozen dataclasses with units in the names of their values.
+"""What frames say: immutable, with units in the names of their values.
 
-May import: standard library. A value that a device marked invalid, or that is outside what can
-be, is None: unknown.
+Named tuples where each report makes new ones: these are made in a third of the time of a frozen
+dataclass. May import: standard library. A value that a device marked invalid, or that is outside
+what can be, is None: unknown.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
+from typing import NamedTuple
 
 type Value = int | float | str | datetime | None
 
@@ -16,8 +18,7 @@ REGISTER_SPAN = 10**8
 """A register of four BCD bytes goes from 99 999 999 back to 0."""
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(NamedTuple):
     """A register as it stands on the wire: `counts` of `numerator / denominator` of its unit."""
 
     counts: int
@@ -43,7 +44,13 @@ class Register:
 
     def has_unit_of(self, other: Register) -> bool:
         """Whether both count in the same steps."""
-        return (self.numerator, self.denominator) == (other.numerator, other.denominator)
+        return self.numerator == other.numerator and self.denominator == other.denominator
+
+    def at_least(self, other: Register) -> bool:
+        """Whether it shows as much as another; by whole counts where those are comparable."""
+        if self.has_unit_of(other):
+            return self.counts >= other.counts
+        return self.exact >= other.exact
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +71,7 @@ class MeterAddress:
         return self.address[:4].hex().upper()
 
 
-@dataclass(frozen=True, slots=True)
-class MeterReading:
+class MeterReading(NamedTuple):
     """One report of one meter.
 
     `values` has every field of the device's layout by its key, None where unknown; `frame` is

@@ -6,8 +6,9 @@ caller. The rules with their reasons: docs/RELIABILITY.md, section "Readings".
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Self
 
 from . import devices
@@ -118,15 +119,15 @@ class Counter:
         return old, new
 
     def _accept(self, new: Register, now_s: float) -> None:
-        if new.exact >= self.accepted.exact:  # a coarser unit may show a little less
+        if new.at_least(self.accepted):  # a coarser unit may show a little less
             self.accepted = new
         self.accepted_s = now_s
         self.suspect, self.confirmed = None, False
 
     def _confirm(self, new: Register, now_s: float, allowed: float) -> Register | None:
         # As if the register had gone on: the start of the new round lies one span below.
-        start = replace(self.accepted, counts=self.accepted.counts - REGISTER_SPAN)
-        base = replace(self.base, counts=self.base.counts - REGISTER_SPAN)
+        start = self.accepted._replace(counts=self.accepted.counts - REGISTER_SPAN)
+        base = self.base._replace(counts=self.base.counts - REGISTER_SPAN)
         at_the_end = self.accepted.counts >= END_OF_REGISTER and not self.confirmed
         if at_the_end and new.has_unit_of(start) and _continues(start, base, new, allowed):
             self.accepted, self.base = new, base
@@ -142,6 +143,9 @@ def _continues(last: Register, base: Register, new: Register, allowed: float) ->
 
     One digit of the coarser unit is never too much, and where the unit changed never too little.
     """
+    if new.has_unit_of(last) and new.has_unit_of(base):  # nearly always: then in whole counts
+        most = 1 + allowed * new.denominator / new.numerator
+        return new.counts >= last.counts and new.counts - base.counts <= most
     digit = max(last.digit, new.digit)
     slack = 0 if new.has_unit_of(last) else digit
     return new.exact >= last.exact - slack and new.exact - base.exact <= digit + allowed
@@ -269,7 +273,8 @@ class MeterMemory:
         return all(
             key in oldest
             and register.has_unit_of(accepted[key])
-            and oldest[key].exact <= register.exact <= accepted[key].exact
+            and register.at_least(oldest[key])
+            and accepted[key].at_least(register)
             for key, register in known.items()
         )
 
@@ -369,5 +374,6 @@ def _register(row: list[Any]) -> Register:
     return Register(counts, numerator, denominator)
 
 
+@cache
 def _max_per_hour(key: str) -> float:
     return next(most for ending, most in _MAX_PER_HOUR.items() if key.endswith(ending))

@@ -7,7 +7,17 @@ DeviceSpec and one more row in DEVICES.
 from datetime import datetime
 
 from ..errors import FrameError, FrameErrorKind
-from ..frame import DI_SER_SIZE, REPLY_BIT, Frame, build
+from ..frame import (
+    DI_SER_SIZE,
+    END,
+    HEADER_SIZE,
+    REPLY_BIT,
+    START,
+    TRAILER_SIZE,
+    Frame,
+    build,
+    checksum,
+)
 from ..model import (
     ErrorReply,
     FrameContent,
@@ -35,6 +45,7 @@ __all__ = [
     "describe_content",
     "interpret",
     "openings_shown",
+    "plain_report",
     "read_frame",
     "report_frame",
     "set_opening_frame",
@@ -43,10 +54,11 @@ __all__ = [
 
 DEVICES = {spec.key: spec for spec in (CABINET, HOUSEHOLD_VALVE)}
 _BY_TYPE_CODE = {spec.type_code: spec for spec in DEVICES.values()}
+_BY_PROTOCOL = {spec.protocol_code: spec for spec in DEVICES.values()}
 
 _CONTROL_OFFSET = 9
 _LENGTH_OFFSET = 10
-_TAIL_SIZE = 2
+_PAYLOAD_OFFSET = HEADER_SIZE + DI_SER_SIZE
 
 
 def interpret(frame: Frame, protocol_code: str | None = None) -> FrameContent:
@@ -93,6 +105,35 @@ def to_reading(frame: Frame, protocol_code: str | None = None) -> MeterReading |
     if not isinstance(content, MeterReading):
         raise _layout_error(frame, _CONTROL_OFFSET, "a report", f"control {frame.control:02X}")
     return content
+
+
+def plain_report(data: bytes, meter_number: str, protocol_code: str) -> MeterReading | None:
+    """Return the reading of bytes that are one report of this meter, right in everything.
+
+    Nearly all are. None says nothing: `scan` and `to_reading` then tell what is there, as they
+    would have told this reading.
+    """
+    spec = _BY_PROTOCOL.get(protocol_code)
+    raw = data[data.find(START) :]
+    if (
+        spec is None
+        or len(raw) != spec.report_size
+        or raw[_CONTROL_OFFSET : _PAYLOAD_OFFSET - 1] != spec.report_head
+        or raw[1] != spec.type_code
+        or raw[2:6].hex() != meter_number
+        or raw[-1] != END
+        or raw[-TRAILER_SIZE] != checksum(raw[:-TRAILER_SIZE])
+    ):
+        return None
+    return MeterReading(
+        spec.key,
+        raw[2:_CONTROL_OFFSET],
+        raw[_CONTROL_OFFSET],
+        READ_DI,
+        raw[_PAYLOAD_OFFSET - 1],
+        spec.layout.decode(raw, _PAYLOAD_OFFSET),
+        raw,
+    )
 
 
 def describe(frame: Frame, protocol_code: str | None = None) -> dict[str, object]:
@@ -172,7 +213,7 @@ def openings_shown(reading: MeterReading) -> tuple[int | float | None, ...]:
 def counters(reading: MeterReading) -> dict[str, Register | None]:
     """Return the exact registers of a reading that only ever grow, None where unknown."""
     spec = DEVICES[reading.device]
-    payload = reading.frame[-_TAIL_SIZE - spec.layout.size : -_TAIL_SIZE]
+    payload = reading.frame[_PAYLOAD_OFFSET:-TRAILER_SIZE]
     return {key: spec.layout.register(key, payload) for key in spec.counters}
 
 
@@ -203,7 +244,7 @@ def _report(spec: DeviceSpec, frame: Frame) -> MeterReading:
         frame.control,
         di,
         ser,
-        spec.layout.decode(frame.payload),
+        spec.layout.decode(frame.data, DI_SER_SIZE),
         frame.raw,
     )
 

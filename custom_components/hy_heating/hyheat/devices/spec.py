@@ -1,9 +1,10 @@
 """What a device type is: its codes, its report, its commands, and frames that prove them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..fields import Codec, Layout
+from ..frame import DI_SER_SIZE, HEADER_SIZE, REPLY_BIT, TRAILER_SIZE
 
 READ_CONTROL = 0x01
 READ_DI = 0x901F
@@ -42,7 +43,8 @@ class DeviceSpec:
     """One device type.
 
     `proof_fields` are the fields that must all show an opening before it counts as reached,
-    `counters` those that only ever grow.
+    `counters` those that only ever grow. `report_size` is that of a whole report, `report_head`
+    its control code, length and data identifier.
     """
 
     key: str
@@ -54,3 +56,12 @@ class DeviceSpec:
     proof_fields: tuple[str, ...]
     samples: tuple[Sample, ...]
     counters: tuple[str, ...] = ()
+    report_size: int = field(init=False)
+    report_head: bytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Work out what all its reports share."""
+        length = DI_SER_SIZE + self.layout.size
+        head = bytes((READ_CONTROL | REPLY_BIT, length)) + READ_DI.to_bytes(2)
+        object.__setattr__(self, "report_size", HEADER_SIZE + length + TRAILER_SIZE)
+        object.__setattr__(self, "report_head", head)
