@@ -261,7 +261,7 @@ class MeterMemory:
         begun = self.begun.get(key, old)
         alike = begun.has_unit_of(old) and new.has_unit_of(old)
         counts = begun.counts + new.counts - old.counts
-        self.begun[key] = replace(new, counts=counts) if alike else new
+        self.begun[key] = new._replace(counts=counts) if alike else new
 
     def _is_late(self, registers: Mapping[str, Register | None]) -> bool:
         """Whether all counters stand where they stood some reports ago."""
