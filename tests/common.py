@@ -1,9 +1,11 @@
 """What Home Assistant tests share: the captured messages and a link that a test plays itself."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -119,6 +121,19 @@ class FakeLink:
         messages = [json.loads(payload) for _, payload in self.published]
         self.published.clear()
         return messages
+
+
+@contextmanager
+def every_entry_gets(link: FakeLink) -> Iterator[None]:
+    """Let every entry that is set up meanwhile have this link."""
+
+    async def acquire(_hass: HomeAssistant, settings: BrokerSettings) -> FakeLink:
+        link.settings = settings
+        link.users += 1
+        return link
+
+    with patch("custom_components.hy_heating.async_acquire_link", acquire):
+        yield
 
 
 def make_entry(**options: object) -> MockConfigEntry:

@@ -11,9 +11,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 # Imported here so that Home Assistant's loader finds this package and not the plugin's own
 # package of the same name.
 from custom_components.hy_heating.const import DOMAIN
-from custom_components.hy_heating.links.settings import BrokerSettings
 
-from .common import FakeLink, make_entry, set_up
+from .common import FakeLink, every_entry_gets, make_entry, set_up
 
 assert DOMAIN
 
@@ -29,13 +28,7 @@ def _custom_integrations(request: pytest.FixtureRequest) -> None:
 def link() -> Iterator[FakeLink]:
     """Return the link that every entry gets in this test."""
     fake = FakeLink()
-
-    async def acquire(_hass: HomeAssistant, settings: BrokerSettings) -> FakeLink:
-        fake.settings = settings
-        fake.users += 1
-        return fake
-
-    with patch("custom_components.hy_heating.async_acquire_link", acquire):
+    with every_entry_gets(fake):
         yield fake
 
 

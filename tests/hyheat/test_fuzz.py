@@ -6,49 +6,23 @@ through a client that is fed by a link; both must come to the same result.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator
 from itertools import cycle, islice
 import json
-from math import isfinite
 import random
 from typing import Any
 
 import orjson
 import pytest
 
-from custom_components.hy_heating.hyheat.client import (
-    AvailabilityChanged,
-    Event,
-    ForeignCommand,
-    GatewayClient,
-    MessageReceived,
-    ReadingReceived,
-)
-from custom_components.hy_heating.hyheat.devices import describe, interpret, to_reading
-from custom_components.hy_heating.hyheat.envelope import (
-    Loads,
-    Report,
-    TransparentReply,
-    command_topic,
-    decode_from_gateway,
-    report_topic,
-)
-from custom_components.hy_heating.hyheat.errors import (
-    EnvelopeError,
-    FrameError,
-    RefusalReason,
-)
+from custom_components.hy_heating.hyheat.client import AvailabilityChanged, ForeignCommand
+from custom_components.hy_heating.hyheat.devices import describe
+from custom_components.hy_heating.hyheat.envelope import Loads, command_topic
+from custom_components.hy_heating.hyheat.errors import FrameError, RefusalReason
 from custom_components.hy_heating.hyheat.explain import explain
-from custom_components.hy_heating.hyheat.frame import from_hex, scan
-from custom_components.hy_heating.hyheat.link import MessageListener, StatusListener
-from custom_components.hy_heating.hyheat.model import (
-    FrameContent,
-    MeterReading,
-    UnknownReading,
-    Value,
-)
+from custom_components.hy_heating.hyheat.frame import scan
+from custom_components.hy_heating.hyheat.model import MeterReading
+from tests.fuzzing.oracle import Client, check_values, outcome, started
 from tests.vectors import FRAMES, GATEWAY_ID, MESSAGES, message
 
 PAYLOADS = 100_000
@@ -60,30 +34,6 @@ SEED_FRAMES = [
     bytes.fromhex(vector["hex"]).lstrip(b"\xfe") for vector in FRAMES if len(vector["hex"]) % 2 == 0
 ]
 METERS = {b"\x55": ("27100583", "2034"), b"\x53": ("23227310", "2008")}
-
-# What a value can be at most (docs/PROTOCOL.md, sections 4 and 5).
-LIMITS: dict[tuple[str, str], tuple[float, float]] = {
-    ("cabinet", "heat_energy_kwh"): (0, 99_999_999 * 10),
-    ("cabinet", "second_energy_kwh"): (0, 99_999_999 * 10),
-    ("cabinet", "flow_l_h"): (0, 99_999_999),
-    ("cabinet", "volume_m3"): (0, 999_999.99),
-    ("cabinet", "second_volume_m3"): (0, 999_999.99),
-    ("cabinet", "supply_temperature_c"): (0, 200),
-    ("cabinet", "return_temperature_c"): (0, 200),
-    ("cabinet", "set_point_1"): (-100, 1000),
-    ("cabinet", "set_point_2"): (-100, 1000),
-    ("cabinet", "commanded_opening_pct"): (0, 100),
-    ("cabinet", "actual_opening_pct"): (0, 100),
-    ("cabinet", "status"): (0, 254),
-    ("valve", "set_point_1_c"): (-40, 100),
-    ("valve", "set_point_2_c"): (-40, 100),
-    ("valve", "opening_pct"): (0, 100),
-    ("valve", "supply_temperature_c"): (-40, 200),
-    ("valve", "return_temperature_c"): (-40, 200),
-    ("valve", "running_time_min"): (0, 255 * 1440 - 1),
-    ("valve", "status"): (0, 254),
-}
-
 
 # --- Payloads --------------------------------------------------------------------------------
 
@@ -208,136 +158,6 @@ def payloads() -> Iterator[bytes]:
                 yield with_junk(rng)
             case _:
                 yield rng.choice(BYTE_MUTATIONS)(rng, rng.choice(SEEDS))
-
-
-# --- What they come to -----------------------------------------------------------------------
-
-
-@dataclass
-class Outcome:
-    """What a payload came to: counted refusals, and readings."""
-
-    valid: bool = False
-    refused: Counter[RefusalReason] = field(default_factory=Counter)
-    readings: list[MeterReading | UnknownReading] = field(default_factory=list)
-
-
-def outcome(payload: bytes, loads: Loads) -> Outcome:
-    """Take a payload through the modules one by one."""
-    result = Outcome()
-    try:
-        received = decode_from_gateway(payload, GATEWAY_ID, loads)
-    except EnvelopeError as err:
-        result.refused[err.reason] += 1
-        return result
-    result.valid = True
-    if isinstance(received, Report | TransparentReply):
-        for text in received.frames:
-            take_frame(received, text, result)
-    return result
-
-
-def take_frame(received: Report | TransparentReply, text: str, result: Outcome) -> None:
-    try:
-        found = list(scan(from_hex(text)))
-    except FrameError as err:
-        found = [err]
-    for frame in found:
-        content: FrameContent | UnknownReading
-        try:
-            if isinstance(frame, FrameError):
-                raise frame
-            if isinstance(received, TransparentReply):
-                content = interpret(frame)
-            elif frame.meter_number != received.meter_id.number:
-                result.refused[RefusalReason.ADDRESS] += 1
-                continue
-            else:
-                content = to_reading(frame, received.meter_id.protocol_code)
-        except FrameError as err:
-            result.refused[RefusalReason(f"frame_{err.kind}")] += 1
-            continue
-        if isinstance(content, MeterReading | UnknownReading):
-            result.readings.append(content)
-
-
-def check_values(device: str, values: Mapping[str, Value]) -> None:
-    """Check that what is known is of a type and within limits that make sense."""
-    for key, value in values.items():
-        if isinstance(value, int | float):
-            low, high = LIMITS[device, key]
-            assert isfinite(value)
-            assert low <= value <= high, f"{key} = {value}"
-        elif isinstance(value, str):
-            assert key in {"valve_state", "room_unit_number"}
-        else:
-            assert value is None or (key == "device_clock" and isinstance(value, datetime))
-
-
-class FakeLink:
-    """A link that is up and sends what the test puts in."""
-
-    connected = True
-
-    def __init__(self) -> None:
-        self.listeners: dict[str, MessageListener] = {}
-        self.published = 0
-
-    def deliver(self, topic: str, payload: bytes) -> None:
-        self.listeners[topic](topic, payload, False)
-
-    async def subscribe(
-        self, topic: str, listener: MessageListener
-    ) -> Callable[[], Awaitable[None]]:
-        self.listeners[topic] = listener
-
-        async def unsubscribe() -> None:
-            del self.listeners[topic]
-
-        return unsubscribe
-
-    async def publish(self, *_args: object, **_kwargs: object) -> None:
-        self.published += 1
-
-    def add_status_listener(self, _listener: StatusListener) -> Callable[[], None]:
-        return lambda: None
-
-
-@dataclass
-class Client:
-    """A client behind a link, and what it made of one payload after the other."""
-
-    gateway: GatewayClient
-    link: FakeLink
-    events: list[Event]
-    counted: int = 0
-
-    def outcome(self, payload: bytes) -> Outcome:
-        self.events.clear()
-        self.link.deliver(report_topic(GATEWAY_ID), payload)
-        messages = [event for event in self.events if isinstance(event, MessageReceived)]
-        assert len(messages) <= 1
-        return Outcome(
-            valid=bool(messages),
-            refused=self.refused(),
-            readings=[event.reading for event in self.events if isinstance(event, ReadingReceived)],
-        )
-
-    def refused(self) -> Counter[RefusalReason]:
-        """Return what was counted since the last payload."""
-        refusals = self.gateway.refusals
-        counted, self.counted = refusals.total - self.counted, refusals.total
-        assert counted < len(refusals.last) or counted == refusals.total
-        return Counter(
-            refused.reason for refused in list(refusals.last)[len(refusals.last) - counted :]
-        )
-
-
-async def started(loads: Loads) -> Client:
-    link, events = FakeLink(), list[Event]()
-    gateway = GatewayClient(GATEWAY_ID, link, events.append, loads=loads)
-    await gateway.start()
-    return Client(gateway, link, events)
 
 
 async def feed(chosen: Iterator[bytes]) -> Counter[str]:

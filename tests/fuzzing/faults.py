@@ -1,0 +1,139 @@
+"""Faults to plant, one per target, to see that the fuzzers can fail.
+
+None of them shows with the inputs that a run begins with: each must be found.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+from unittest.mock import patch
+
+from custom_components.hy_heating.hyheat import envelope, frame
+from custom_components.hy_heating.hyheat.devices import DEVICES
+from custom_components.hy_heating.hyheat.errors import EnvelopeError, FrameError
+
+_PACKAGE = "custom_components.hy_heating"
+
+
+@contextmanager
+def planted(target: str) -> Iterator[None]:
+    """Let the product have the fault that this target must find."""
+    with FAULTS[target]():
+        yield
+
+
+@contextmanager
+def _unknown_number() -> Iterator[None]:
+    """A msg_id that nobody knows ends in an exception that nobody expects."""
+    right = envelope._message
+
+    def message(gateway_id: str, msg_id: int, data: envelope.Json, messages: Any) -> Any:
+        if msg_id > max(messages):
+            raise KeyError(msg_id)
+        return right(gateway_id, msg_id, data, messages)
+
+    with patch.object(envelope, "_message", message):
+        yield
+
+
+@contextmanager
+def _trusted_checksum() -> Iterator[None]:
+    """A checksum that is one too large is taken as well."""
+    right = frame._parse_at
+
+    def parse_at(data: bytes, start: int) -> frame.Frame:
+        try:
+            return right(data, start)
+        except FrameError:
+            end = start + frame.HEADER_SIZE + (data[start + 10] if len(data) > start + 10 else 0)
+            if end + 1 >= len(data) or data[end] != (sum(data[start:end]) + 1) % 256:
+                raise
+            mended = bytearray(data)
+            mended[end] = sum(data[start:end]) % 256
+            return right(bytes(mended), start)
+
+    with patch.object(frame, "_parse_at", parse_at):
+        yield
+
+
+@contextmanager
+def _error_without_status() -> Iterator[None]:
+    """An error reply without a status byte ends in an exception that nobody expects."""
+    from custom_components.hy_heating.hyheat import devices  # noqa: PLC0415 - what is patched
+
+    right = devices._error_reply
+
+    def error_reply(spec: devices.DeviceSpec, found: frame.Frame) -> Any:
+        if not found.data:
+            raise IndexError
+        return right(spec, found)
+
+    with patch.object(devices, "_error_reply", error_reply):
+        yield
+
+
+def _unlimited(device: str, key: str, offset: int, width: int) -> Callable[[], Any]:
+    """Return the fault that a field of a layout has no limits any more."""
+
+    @contextmanager
+    def fault() -> Iterator[None]:
+        layout = DEVICES[device].layout
+        right = type(layout).decode
+
+        @wraps(right)
+        def decode(self: object, payload: bytes) -> dict[str, Any]:
+            values = right(layout, payload) if self is layout else right(self, payload)  # type: ignore[arg-type]
+            if self is layout and values[key] is None:
+                values[key] = int.from_bytes(payload[offset : offset + width], "little") / 10
+            return values
+
+        with patch.object(type(layout), "decode", decode):
+            yield
+
+    return fault
+
+
+@contextmanager
+def _uncounted() -> Iterator[None]:
+    """A message that is no UTF-8 is neither taken nor counted."""
+    right = envelope.decode_from_gateway
+
+    def decode(payload: bytes, *more: Any) -> envelope.FromGateway:
+        try:
+            return right(payload, *more)
+        except EnvelopeError as err:
+            if err.reason == "encoding":
+                return envelope.ReadNowAck("", envelope.Stat.FAILED)
+            raise
+
+    with patch(f"{_PACKAGE}.hyheat.client.envelope.decode_from_gateway", decode):
+        yield
+
+
+@contextmanager
+def _remembered_temperature() -> Iterator[None]:
+    """A supply of more than 30 °C is shown as what no report ever said."""
+    from custom_components.hy_heating import sensor  # noqa: PLC0415 - what is patched
+
+    right = sensor._field
+
+    def field(meter: Any, key: str) -> Any:
+        value = right(meter, key)
+        if key == "supply_temperature_c" and isinstance(value, float) and value > 30:  # noqa: PLR2004
+            return value + 1
+        return value
+
+    with patch.object(sensor, "_field", field):
+        yield
+
+
+FAULTS: dict[str, Callable[[], Any]] = {
+    "envelope": _unknown_number,
+    "frame": _trusted_checksum,
+    "content": _error_without_status,
+    "layout-cabinet": _unlimited("cabinet", "actual_opening_pct", 43, 2),
+    "layout-valve": _unlimited("valve", "opening_pct", 10, 1),
+    "client": _uncounted,
+    "house": _remembered_temperature,
+}
