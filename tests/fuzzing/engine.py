@@ -35,7 +35,7 @@ def main() -> None:
     _watch(_PRODUCT if name == _WHOLE_WAY else f"{_PRODUCT}.hyheat")
     # Only now: they import the product.
     from .faults import planted  # noqa: PLC0415
-    from .run import PLANT  # noqa: PLC0415
+    from .run import LAUNCHER, PLANT  # noqa: PLC0415
     from .targets import TARGETS  # noqa: PLC0415
 
     warnings.simplefilter("ignore")
@@ -43,7 +43,7 @@ def main() -> None:
         take = stack.enter_context(TARGETS[name].prepared())
         if os.environ.get(PLANT):
             stack.enter_context(planted(name))
-        atheris.Setup([sys.argv[0], *options], take)
+        atheris.Setup([os.environ.get(LAUNCHER, sys.argv[0]), *options], take)
         atheris.Fuzz()
 
 

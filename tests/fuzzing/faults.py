@@ -3,7 +3,7 @@
 None of them shows with the inputs that a run begins with: each must be found.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
@@ -12,6 +12,8 @@ from unittest.mock import patch
 from custom_components.hy_heating.hyheat import envelope, frame
 from custom_components.hy_heating.hyheat.devices import DEVICES
 from custom_components.hy_heating.hyheat.errors import EnvelopeError, FrameError
+from custom_components.hy_heating.hyheat.model import ErrorReply
+from custom_components.hy_heating.meter import MeterData
 
 _PACKAGE = "custom_components.hy_heating"
 
@@ -25,10 +27,15 @@ def planted(target: str) -> Iterator[None]:
 
 @contextmanager
 def _unknown_number() -> Iterator[None]:
-    """A msg_id that nobody knows ends in an exception that nobody expects."""
+    """Let a msg_id that nobody knows end in an exception that nobody expects."""
     right = envelope._message
 
-    def message(gateway_id: str, msg_id: int, data: envelope.Json, messages: Any) -> Any:
+    def message[M](
+        gateway_id: str,
+        msg_id: int,
+        data: envelope.Json,
+        messages: Mapping[int, Callable[[str, envelope.Json], M]],
+    ) -> M:
         if msg_id > max(messages):
             raise KeyError(msg_id)
         return right(gateway_id, msg_id, data, messages)
@@ -39,7 +46,7 @@ def _unknown_number() -> Iterator[None]:
 
 @contextmanager
 def _trusted_checksum() -> Iterator[None]:
-    """A checksum that is one too large is taken as well."""
+    """Take a checksum that is one too large as well."""
     right = frame._parse_at
 
     def parse_at(data: bytes, start: int) -> frame.Frame:
@@ -58,15 +65,15 @@ def _trusted_checksum() -> Iterator[None]:
 
 
 @contextmanager
-def _error_without_status() -> Iterator[None]:
-    """An error reply without a status byte ends in an exception that nobody expects."""
+def _error_of_any_length() -> Iterator[None]:
+    """Let an error reply of another length than the two known ones end in an exception."""
     from custom_components.hy_heating.hyheat import devices  # noqa: PLC0415 - what is patched
 
     right = devices._error_reply
 
-    def error_reply(spec: devices.DeviceSpec, found: frame.Frame) -> Any:
-        if not found.data:
-            raise IndexError
+    def error_reply(spec: devices.DeviceSpec, found: frame.Frame) -> ErrorReply:
+        if len(found.data) not in {1, 3}:
+            raise IndexError(len(found.data))
         return right(spec, found)
 
     with patch.object(devices, "_error_reply", error_reply):
@@ -96,7 +103,7 @@ def _unlimited(device: str, key: str, offset: int, width: int) -> Callable[[], A
 
 @contextmanager
 def _uncounted() -> Iterator[None]:
-    """A message that is no UTF-8 is neither taken nor counted."""
+    """Neither take nor count a message that is no UTF-8."""
     right = envelope.decode_from_gateway
 
     def decode(payload: bytes, *more: Any) -> envelope.FromGateway:
@@ -113,14 +120,14 @@ def _uncounted() -> Iterator[None]:
 
 @contextmanager
 def _remembered_temperature() -> Iterator[None]:
-    """A supply of more than 30 °C is shown as what no report ever said."""
+    """Show a supply of more than 30 °C as what no report ever said."""
     from custom_components.hy_heating import sensor  # noqa: PLC0415 - what is patched
 
     right = sensor._field
 
-    def field(meter: Any, key: str) -> Any:
+    def field(meter: MeterData, key: str) -> sensor.SensorValue:
         value = right(meter, key)
-        if key == "supply_temperature_c" and isinstance(value, float) and value > 30:  # noqa: PLR2004
+        if key == "supply_temperature_c" and isinstance(value, float) and value > 30:
             return value + 1
         return value
 
@@ -131,7 +138,7 @@ def _remembered_temperature() -> Iterator[None]:
 FAULTS: dict[str, Callable[[], Any]] = {
     "envelope": _unknown_number,
     "frame": _trusted_checksum,
-    "content": _error_without_status,
+    "content": _error_of_any_length,
     "layout-cabinet": _unlimited("cabinet", "actual_opening_pct", 43, 2),
     "layout-valve": _unlimited("valve", "opening_pct", 10, 1),
     "client": _uncounted,

@@ -29,7 +29,7 @@ from custom_components.hy_heating.hyheat.errors import (
     FrameError,
     RefusalReason,
 )
-from custom_components.hy_heating.hyheat.frame import from_hex, scan
+from custom_components.hy_heating.hyheat.frame import Frame, from_hex, scan
 from custom_components.hy_heating.hyheat.link import MessageListener, StatusListener
 from custom_components.hy_heating.hyheat.model import (
     FrameContent,
@@ -38,6 +38,9 @@ from custom_components.hy_heating.hyheat.model import (
     Value,
 )
 from tests.vectors import GATEWAY_ID
+
+MAX_FRAMES = 32
+"""In one message; what is more is refused."""
 
 # What a value can be at most (docs/PROTOCOL.md, sections 4 and 5).
 LIMITS: dict[tuple[str, str], tuple[float, float]] = {
@@ -82,33 +85,42 @@ def outcome(payload: bytes, loads: Loads) -> Outcome:
         return result
     result.valid = True
     if isinstance(received, Report | TransparentReply):
-        for text in received.frames:
-            take_frame(received, text, result)
+        found = [frame for text in received.frames for frame in frames_of(text)]
+        for frame in found[:MAX_FRAMES]:
+            take_frame(received, frame, result)
+        if len(found) > MAX_FRAMES:
+            result.refused[RefusalReason.TOO_LARGE] += 1
     return result
 
 
-def take_frame(received: Report | TransparentReply, text: str, result: Outcome) -> None:
+def frames_of(text: str) -> list[Frame | FrameError]:
+    """Return what stands in a text, frame by frame."""
     try:
-        found = list(scan(from_hex(text)))
+        return list(scan(from_hex(text)))
     except FrameError as err:
-        found = [err]
-    for frame in found:
-        content: FrameContent | UnknownReading
-        try:
-            if isinstance(frame, FrameError):
-                raise frame
-            if isinstance(received, TransparentReply):
-                content = interpret(frame)
-            elif frame.meter_number != received.meter_id.number:
-                result.refused[RefusalReason.ADDRESS] += 1
-                continue
-            else:
-                content = to_reading(frame, received.meter_id.protocol_code)
-        except FrameError as err:
-            result.refused[RefusalReason(f"frame_{err.kind}")] += 1
-            continue
-        if isinstance(content, MeterReading | UnknownReading):
-            result.readings.append(content)
+        return [err]
+
+
+def take_frame(
+    received: Report | TransparentReply, frame: Frame | FrameError, result: Outcome
+) -> None:
+    """Add what a frame comes to."""
+    content: FrameContent | UnknownReading
+    try:
+        if isinstance(frame, FrameError):
+            raise frame
+        if isinstance(received, TransparentReply):
+            content = interpret(frame)
+        elif frame.meter_number != received.meter_id.number:
+            result.refused[RefusalReason.ADDRESS] += 1
+            return
+        else:
+            content = to_reading(frame, received.meter_id.protocol_code)
+    except FrameError as err:
+        result.refused[RefusalReason(f"frame_{err.kind}")] += 1
+        return
+    if isinstance(content, MeterReading | UnknownReading):
+        result.readings.append(content)
 
 
 def check_values(device: str, values: Mapping[str, Value]) -> None:
@@ -160,7 +172,7 @@ class Client:
     gateway: GatewayClient
     link: FakeLink
     events: list[Event]
-    counted: int = 0
+    counted: Counter[RefusalReason] = field(default_factory=Counter)
 
     def outcome(self, payload: bytes) -> Outcome:
         self.events.clear()
@@ -175,12 +187,11 @@ class Client:
 
     def refused(self) -> Counter[RefusalReason]:
         """Return what was counted since the last payload."""
-        refusals = self.gateway.refusals
-        counted, self.counted = refusals.total - self.counted, refusals.total
-        assert counted < len(refusals.last) or counted == refusals.total
-        return Counter(
-            refused.reason for refused in list(refusals.last)[len(refusals.last) - counted :]
-        )
+        counted: Counter[RefusalReason] = Counter()
+        for (_, reason), times in self.gateway.refusals.counts.items():
+            counted[reason] += times
+        before, self.counted = self.counted, counted
+        return counted - before
 
 
 async def started(loads: Loads) -> Client:

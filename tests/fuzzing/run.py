@@ -4,24 +4,29 @@ import argparse
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha1
 from importlib.util import find_spec
 import os
 from pathlib import Path
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from threading import Event
 import time
+from typing import override
 
 from .targets import TARGETS, Target
 
 CORPUS = Path(__file__).parent / "corpus"
 PLANT = "HY_HEATING_PLANTED_FAULT"
 """Set in the environment of an engine, the target's fault is in the product."""
+LAUNCHER = "HY_HEATING_FUZZ_LAUNCHER"
+"""The file that starts an engine like this one again, where the fuzzer has to do that."""
 SLICE_S = 60.0
 """So long a target has its turn while others wait."""
 HANG_S = 30
@@ -44,15 +49,19 @@ class Turn:
     inputs: int
     seconds: float
     finding: Path | None
+    ended: bool
     output: str
 
+    @override
     def __str__(self) -> str:
         """Return a line of the table."""
         rate = self.runs / self.seconds if self.seconds else 0.0
-        ended = f"FOUND {self.finding}" if self.finding else "nothing found"
+        verdict = "nothing found" if self.ended else "ended before its time"
+        if self.finding:
+            verdict = f"FOUND {self.finding}"
         return (
             f"{self.target:<16} {self.runs:>10} inputs {rate:>8.0f} /s {self.edges:>6} edges "
-            f"{self.inputs:>5} kept {self.seconds:>6.0f} s  {ended}"
+            f"{self.inputs:>5} kept {self.seconds:>6.0f} s  {verdict}"
         )
 
 
@@ -62,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.repeat:
         return _repeat(options.repeat, options.target)
     if find_spec("atheris") is None:
+        if options.check:
+            _say("fuzz: left out, atheris has no package for this kind of machine")
+            return 0
         _say("fuzz: atheris has no package for this kind of machine; next: use Linux on x86-64")
         return 2
     targets = [TARGETS[name] for name in options.target or TARGETS]
@@ -69,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _distill(targets, options.folder)
     if options.check:
         return _check(targets, options.jobs)
+    if options.runs:
+        limits = [f"-runs={options.runs}", f"-seed={options.seed}"]
+        return _fixed(targets, options.folder, limits, options.jobs)
     return _hunt(targets, options.folder, options.seconds, options.jobs)
 
 
@@ -84,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("target", nargs="*", choices=[[], *TARGETS], metavar="TARGET", help="what to fuzz (all)")
     add("--seconds", type=float, metavar="N", help="end after N seconds")
+    add("--runs", type=int, metavar="N", help="end after N inputs for each target")
+    add("--seed", type=int, default=SEED, metavar="S", help="with --runs: another S, other inputs")
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="J", help="processes (all cores)")
     add(
         "--folder",
@@ -117,7 +134,8 @@ def _hunt(targets: list[Target], folder: Path, seconds: float | None, jobs: int)
                 rounds += 1
                 seed = int(time.time()) + rounds
                 limit = [f"-max_total_time={turn_s:.0f}", f"-seed={seed}"]
-                for turn in pool.map(lambda t: _engine(t, folder, limit, stop), targets):
+                engine = partial(_engine, folder=folder, limits=limit, stop=stop)
+                for turn in pool.map(engine, targets):
                     found |= _show(turn)
         except KeyboardInterrupt:
             stop.set()
@@ -126,26 +144,37 @@ def _hunt(targets: list[Target], folder: Path, seconds: float | None, jobs: int)
 
 
 def _check(targets: list[Target], jobs: int) -> int:
-    """Play a fixed number of inputs, the same ones each time, and keep nothing."""
-    stop = Event()
+    """Play a fixed number of inputs, the same ones each time, and keep only what was found."""
     with tempfile.TemporaryDirectory(prefix="hy-heating-fuzz-") as scratch:
-        folder = Path(scratch)
-        # The longest first, so that all are done at about the same time.
-        ordered = sorted(targets, key=lambda target: target.name != "house")
-        with ThreadPoolExecutor(jobs) as pool:
-            turns = pool.map(
-                lambda t: _engine(t, folder, [f"-runs={t.runs}", f"-seed={SEED}"], stop), ordered
-            )
-            failed = [turn for turn in turns if _show(turn) or turn.runs < TARGETS[turn.target].runs]
-        for turn in failed:
-            if turn.finding is None:
-                _say(f"{turn.target}: ended early\n{_end_of(turn.output)}")
-            else:
-                kept = Path(".fuzz")
+        return _fixed(targets, Path(scratch), [f"-seed={SEED}"], jobs, kept=Path(".fuzz"))
+
+
+def _fixed(
+    targets: list[Target], folder: Path, limits: list[str], jobs: int, kept: Path | None = None
+) -> int:
+    """Let all targets have a number of inputs: those of `limits`, else each its own."""
+    stop, failed = Event(), 0
+
+    def turn_of(target: Target) -> Turn:
+        own = (
+            [] if any(limit.startswith("-runs=") for limit in limits) else [f"-runs={target.runs}"]
+        )
+        return _engine(target, folder, [*limits, *own], stop)
+
+    # The slowest first, so that all are done at about the same time.
+    ordered = sorted(targets, key=lambda target: target.runs)
+    with ThreadPoolExecutor(jobs) as pool:
+        for turn in pool.map(turn_of, ordered):
+            if turn.finding is None and turn.ended:
+                _show(turn)
+                continue
+            failed += 1
+            if kept and turn.finding:
                 kept.mkdir(exist_ok=True)
-                shutil.copy(turn.finding, kept)
-                _say(f"again: scripts/fuzz --repeat {kept / turn.finding.name}")
-    _say(f"{len(targets) - len(failed)} passed, {len(failed)} failed")
+                _show(replace(turn, finding=Path(shutil.copy(turn.finding, kept))))
+            else:
+                _show(turn)
+    _say(f"{len(targets) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 
@@ -174,19 +203,32 @@ def _fault(name: str) -> Iterator[None]:
 
 
 def _distill(targets: list[Target], folder: Path) -> int:
-    """Put into the corpus what new inputs show that it does not, each as small as was found."""
+    """Put into the corpus what new inputs show that it does not, the smallest that does."""
     for target in targets:
-        corpus = CORPUS / target.name
+        corpus, found = CORPUS / target.name, folder / target.name
         with tempfile.TemporaryDirectory(prefix="hy-heating-fuzz-") as scratch:
-            merged = Path(scratch)
-            seeded(target, corpus)
-            (folder / target.name).mkdir(parents=True, exist_ok=True)
-            command = _command(target, ["-merge=1"], [merged, corpus, folder / target.name])
-            subprocess.run(command, check=True, capture_output=True, env=_environment())
-            for old in corpus.iterdir():
-                old.unlink()
-            for new in merged.iterdir():
-                shutil.copy(new, corpus / named(new.read_bytes()))
+            merged, launcher = Path(scratch) / "merged", Path(scratch) / "engine"
+            merged.mkdir()
+            for here in (corpus, found):
+                seeded(target, here)
+            # The fuzzer starts itself again, by one word.
+            launcher.write_text(f'#!/bin/sh\nexec {shlex.join(_engine_command(target))} "$@"\n')
+            launcher.chmod(0o700)
+            options = [f"-max_len={target.max_size}", "-merge=1", str(merged)]
+            subprocess.run(
+                [*_engine_command(target), *options, str(corpus), str(found)],
+                check=True,
+                capture_output=True,
+                env=_environment() | {LAUNCHER: str(launcher)},
+            )
+            kept = [file.read_bytes() for file in merged.iterdir()]
+            if not kept:
+                raise RuntimeError(f"{target.name}: nothing is left of the corpus")
+            shutil.rmtree(corpus)
+            corpus.mkdir()
+            for data in kept:
+                if data not in target.seeds:  # those are there anyway
+                    (corpus / named(data)).write_bytes(data)
         _say(f"{target.name}: {len(list(corpus.iterdir()))} inputs in the corpus")
     return 0
 
@@ -221,7 +263,8 @@ def _engine(target: Target, folder: Path, limits: list[str], stop: Event) -> Tur
     written = _FOUND.search(output)
     finding = Path(written[1]) if written else None
     seconds = time.monotonic() - began_s
-    return Turn(target.name, runs, edges, inputs, seconds, finding, output)
+    ended = process.returncode == 0
+    return Turn(target.name, runs, edges, inputs, seconds, finding, ended, output)
 
 
 def _command(target: Target, options: list[str], folders: list[Path]) -> list[str]:
@@ -230,8 +273,11 @@ def _command(target: Target, options: list[str], folders: list[Path]) -> list[st
         f"-rss_limit_mb={MAX_MEMORY_MB}",
         f"-max_len={target.max_size}",
     ]
-    engine = [sys.executable, "-P", "-m", "tests.fuzzing.engine", target.name]
-    return [*engine, *always, *options, *map(str, folders)]
+    return [*_engine_command(target), *always, *options, *map(str, folders)]
+
+
+def _engine_command(target: Target) -> list[str]:
+    return [sys.executable, "-P", "-m", "tests.fuzzing.engine", target.name]
 
 
 def _environment() -> dict[str, str]:
@@ -252,12 +298,13 @@ def named(data: bytes) -> str:
 
 
 def _show(turn: Turn) -> bool:
-    """Print what a process came to; return whether it found something."""
+    """Print what a process came to; return whether it did not end well."""
     _say(str(turn))
-    if turn.finding:
+    if not turn.ended:
         _say(_end_of(turn.output))
+    if turn.finding:
         _say(f"again: scripts/fuzz --repeat {turn.finding}")
-    return turn.finding is not None
+    return not turn.ended
 
 
 def _end_of(output: str) -> str:

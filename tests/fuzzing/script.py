@@ -3,8 +3,8 @@
 One step a line, its first letter says what it is. A line that begins with anything else is a
 message as it stands, so every input is a script.
 
-    C<hex>   a cabinet's report with these bytes behind SER, length and checksum right
-    V<hex>   the same of a household valve
+    C<hex>   the captured cabinet's report, with these bytes instead of its first ones behind SER
+    V<hex>   the same of the captured household valve
     F<hex>   a report of any frame (T, A0..A6, C, data), length, checksum and meter_id right
     T<hex>   a transparent reply with such a frame
     {...     a message on the report topic
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import json
 
 from custom_components.hy_heating.hyheat.devices import DEVICES
+from custom_components.hy_heating.hyheat.frame import Frame, parse
 from tests.vectors import GATEWAY_ID
 
 MAX_STEPS = 40
@@ -29,12 +30,11 @@ MAX_WAIT_S = 100_000
 
 _MIN_BODY = 9  # T, A0..A6, C
 _PROTOCOLS = {spec.type_code: spec.protocol_code for spec in DEVICES.values()}
-_REPORTING = {
-    b"C": bytes.fromhex("552710058300111181"),
-    b"V": bytes.fromhex("532322731000111181"),
+_REPORTS = {
+    kind: parse(DEVICES[device].samples[0].hex)
+    for kind, device in ((b"C", "cabinet"), (b"V", "valve"))
 }
-"""Type, address and control of the captured meters' reports (docs/PROTOCOL.md, section 3)."""
-_REPORT_DATA = {b"C": bytes.fromhex("901F00"), b"V": bytes.fromhex("901F01")}
+_PLAIN = {b"Q": "read", b"D": "down", b"U": "up", b"X": "restart"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ def _step(line: bytes) -> Step:
     kind, rest = line[:1], line[1:]
     match kind:
         case b"C" | b"V":
-            body = _REPORTING[kind] + _REPORT_DATA[kind] + _unhex(rest)
-            return Step("message", _report(body))
+            return Step("message", _report(_changed(_REPORTS[kind], _unhex(rest))))
         case b"F":
             return Step("message", _report(_unhex(rest)))
         case b"T":
@@ -70,16 +69,20 @@ def _step(line: bytes) -> Step:
         case b"W" | b"M":
             number = int(rest) if rest.isdigit() and len(rest) < len(str(MAX_WAIT_S)) else 0
             return Step("wait" if kind == b"W" else "move", number=number)
-        case b"Q":
-            return Step("read")
-        case b"D":
-            return Step("down")
-        case b"U":
-            return Step("up")
-        case b"X":
-            return Step("restart")
+        case _ if kind in _PLAIN:
+            return Step(_PLAIN[kind])
         case _:
             return Step("message", line)
+
+
+def body_of(frame: Frame) -> bytes:
+    """Return a frame without what `mended` puts around it again."""
+    return bytes((frame.device_type, *frame.address, frame.control)) + frame.data
+
+
+def _changed(captured: Frame, payload: bytes) -> bytes:
+    payload = payload[: len(captured.payload)]
+    return body_of(captured)[: -len(captured.payload)] + payload + captured.payload[len(payload) :]
 
 
 def mended(body: bytes) -> bytes:
