@@ -42,13 +42,13 @@ class Authority:
         )
         self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
 
-    def issue(self, host: str = "127.0.0.1") -> Issued:
-        """Return a server's certificate for an address."""
+    def issue(self, host: str = "127.0.0.1", *, expired: bool = False) -> Issued:
+        """Return a server's certificate for an address, good for a day, or until an hour ago."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "broker")])
         address = x509.IPAddress(ipaddress.ip_address(host))
         certificate = (
-            self._builder(name, key)
+            self._builder(name, key, timedelta(hours=-1) if expired else timedelta(days=1))
             .add_extension(x509.SubjectAlternativeName([address]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
@@ -62,7 +62,10 @@ class Authority:
         )
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        valid: timedelta = timedelta(days=1),
     ) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         return (
@@ -72,5 +75,5 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_after(now + valid)
         )

@@ -102,6 +102,7 @@ class ScriptedBroker:
     goodbyes: int = 0
     accepted: int = 0
     open_connections: int = 0
+    resets: int = 0
     _level: int = 0
     _writer: asyncio.StreamWriter | None = None
 
@@ -132,6 +133,8 @@ class ScriptedBroker:
                     self._writer = writer
                     if self.then_hang_up:
                         return
+        except ConnectionResetError:
+            self.resets += 1
         except ConnectionError, asyncio.IncompleteReadError:
             return
         finally:
@@ -197,6 +200,10 @@ class ScriptedBroker:
             password=body.text() if flags & 0x40 else None,
         )
         self.connects.append(connect)
+        return self.answer_to_connect()
+
+    def answer_to_connect(self) -> bytes | None:
+        """Return what the client that connected last is told."""
         return self.answers[self._level]
 
     def _subscribe(self, body: Reader) -> bytes:

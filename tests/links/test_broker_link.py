@@ -130,6 +130,7 @@ async def test_facts_of_a_connection(hass: HomeAssistant) -> None:
             "session_was_there": True,
             "connections": 1,
             "subscriptions": 1,
+            "messages_without_room": 0,
         }
         broker.answers = {V5: refused_v5(136), V311: ACCEPTED_V311}
         broker.hang_up()
@@ -687,6 +688,37 @@ async def test_no_command_goes_to_a_broker_that_does_not_answer(
     await scripted_link.publish(COMMAND_TOPIC, b"y", expiry_s=30, fresh=True)
     await until(lambda: scripted.published)
     assert [message.payload for message in scripted.published] == [b"y"]
+
+
+async def test_a_broker_that_is_silent_after_a_command_is_hung_up_on(
+    scripted: ScriptedBroker, scripted_link: BrokerLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "ANSWER_TIMEOUT_S", 0.1)
+    # It was heard just now, so this is written, to somebody who is no longer there.
+    scripted.frozen = True
+    await scripted_link.publish(COMMAND_TOPIC, b"x", expiry_s=30, fresh=True)
+    await until(lambda: not scripted_link.connected)
+    # The connection was reset: what was not yet acknowledged on its way is thrown away.
+    await until(lambda: scripted.resets == 1)
+    scripted.frozen = False
+    await until(lambda: scripted_link.connected)
+    assert [message.payload for message in scripted.published] == [b"x"]
+    # One that is there is asked once, and stays.
+    before = len(scripted.unsubscribed)
+    for _ in range(2):
+        await scripted_link.publish(COMMAND_TOPIC, b"y", expiry_s=30, fresh=True)
+    await asyncio.sleep(0.3)
+    assert len(scripted.unsubscribed) == before + 1
+    assert scripted_link.connected
+    assert scripted.accepted == 2
+
+
+async def test_a_goodbye_is_no_reset(hass: HomeAssistant, scripted: ScriptedBroker) -> None:
+    link = await async_acquire_link(hass, settings_of(scripted.port))
+    await link.async_wait_connected(5)
+    await link.async_release()
+    await until(lambda: not scripted.open_connections)
+    assert (scripted.goodbyes, scripted.resets) == (1, 0)
 
 
 async def test_a_connection_that_ends_while_the_broker_is_asked(

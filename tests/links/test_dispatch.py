@@ -143,6 +143,7 @@ def test_there_is_room_for_so_much_only(
         assert held.add("a", bytes([number]) * 99, False)
     assert [message[1][0] for message in held.take("a")] == [0, 1, 2]
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert held.lost == 2
     # Taken means room again.
     assert held.add("b", b"x" * 99, False)
     assert list(held.take("b")) == [("b", b"x" * 99, False)]

@@ -12,9 +12,10 @@ from homeassistant.core import HomeAssistant
 
 from ..hyheat.errors import LinkAuthError, LinkError, SubscriptionRefusedError
 from .base import ClientLink, SharedLink
-from .client import MqttClient
+from .client import SESSION_EXPIRY_S, MqttClient
 from .connect import async_connect
 from .dispatch import HeldMessages
+from .rival import RivalWatch
 from .settings import BrokerSettings, LinkSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -54,6 +55,8 @@ class BrokerLink(SharedLink, ClientLink):
         self._connections = 0
         self._since_s = 0.0
         self._persistent = persistent
+        self._told_of_session = False
+        self._rival = RivalWatch(hass, settings.address, client_id)
         self._refused: set[str] = set()
         self._try_now = asyncio.Event()
         self._task: asyncio.Task[None]
@@ -81,6 +84,7 @@ class BrokerLink(SharedLink, ClientLink):
             "connected_for_s": round(self._hass.loop.time() - self._since_s, 1) if client else None,
             "connections": self._connections,
             "subscriptions": len(self._listeners.topics),
+            "messages_without_room": self._held.lost,
         }
 
     # --- For the pool -----------------------------------------------------------------------
@@ -107,6 +111,7 @@ class BrokerLink(SharedLink, ClientLink):
         """Disconnect and leave nothing behind."""
         self._task.cancel()
         await asyncio.wait([self._task])
+        self._rival.async_close()
 
     # --- The connection's life --------------------------------------------------------------
 
@@ -121,6 +126,7 @@ class BrokerLink(SharedLink, ClientLink):
                     # Nobody waits for this task: without this the link would be dead for good.
                     _LOGGER.exception("Failed at keeping connected to %s", self.settings.address)
                     err, stood_s = LinkError("an unexpected failure, see the log"), 0.0
+                self._rival.async_lost(err, stood_s)
                 self._went(err)
                 if stood_s >= STABLE_S:
                     delay_s = MIN_DELAY_S
@@ -179,7 +185,25 @@ class BrokerLink(SharedLink, ClientLink):
         if self._was_up:
             _LOGGER.info("Connected to broker %s again", self.settings.address)
         self._was_up = True
+        self._rival.async_came()
+        self._tell_of_session(client)
         self._tell(up=True)
+
+    def _tell_of_session(self, client: MqttClient) -> None:
+        """Log once that the broker keeps no session, or not for long."""
+        if not self._persistent or self._told_of_session:
+            return
+        kept_s = SESSION_EXPIRY_S if client.session_expiry_s is None else client.session_expiry_s
+        if not client.persistent:
+            kept_s = 0
+        if kept_s < SESSION_EXPIRY_S:
+            self._told_of_session = True
+            _LOGGER.warning(
+                "Broker %s keeps our session for %d s only: reports that gateways send while Home "
+                "Assistant is away for longer are lost",
+                self.settings.address,
+                kept_s,
+            )
 
     def _went(self, err: LinkError) -> None:
         before, self._down = self._down, err

@@ -10,6 +10,7 @@ import logging
 import math
 import socket
 import ssl
+import struct
 from typing import Any, override
 
 import aiomqtt
@@ -26,6 +27,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ..hyheat.errors import LinkAuthError, LinkError, LinkTimeoutError, LinkTlsError
 from ..hyheat.link import MessageListener
+from .errors import SessionRefusedError, SessionTakenOverError
 from .settings import BrokerSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -45,8 +47,18 @@ FIRST_FAILURE_CODE = 0x80
 UNSUPPORTED_VERSION = 132
 AUTH_CODES = (134, 135)
 """Bad user name or password, not authorized: paho gives these for MQTT 3.1.1 too."""
+TAKEN_OVER = 142
+SESSION_CODES = (128, 130, 131, 133, 151)
+"""What a broker may say that does not want to keep a session: unspecified, protocol or
+implementation specific error, client id not valid (also the refusal of MQTT 3.1.1), quota."""
 NOBODYS_TOPIC = "hy-heating/nobody"
 """Nobody subscribes to it: to unsubscribe from it changes nothing and is answered by any broker."""
+
+
+RESET = socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+"""Closing throws away what the other end did not acknowledge, and resets the connection: otherwise
+the system goes on sending it behind our back, and a command acts when the network is back."""
+LINGER = socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0)
 
 
 class VersionRefusedError(LinkError):
@@ -73,7 +85,13 @@ def _properties(packet_type: int, **values: int) -> Properties:
     return properties
 
 
-def _failure(cause: Exception) -> LinkError:
+def _set_option(sock: object, option: tuple[int, int, bytes]) -> None:
+    if isinstance(sock, socket.socket):
+        with suppress(OSError):  # it is closed already
+            sock.setsockopt(*option)
+
+
+def _failure(cause: Exception, *, persistent: bool) -> LinkError:
     """Return what it means that a connection could not be opened."""
     match cause:
         case ssl.SSLCertVerificationError():
@@ -83,17 +101,19 @@ def _failure(cause: Exception) -> LinkError:
         case TimeoutError():
             return LinkTimeoutError("the broker did not answer in time")
         case aiomqtt.MqttCodeError(rc=ReasonCode() as code):
-            return _refusal(code)
+            return _refusal(code, persistent=persistent)
         case aiomqtt.MqttError():
             return NoAnswerError("the broker ended the connection instead of answering")
         case _:
             return LinkError(str(cause))
 
 
-def _refusal(code: ReasonCode) -> LinkError:
+def _refusal(code: ReasonCode, *, persistent: bool) -> LinkError:
     text = f"the broker refused the connection: {code}"
     if code.value == UNSUPPORTED_VERSION:
         return VersionRefusedError(text)
+    if persistent and code.value in SESSION_CODES:
+        return SessionRefusedError(text)
     return LinkAuthError(text) if code.value in AUTH_CODES else LinkError(text)
 
 
@@ -131,10 +151,14 @@ class MqttClient(aiomqtt.Client):
             # Whoever opens sets the limit for the whole, of which waiting for CONNACK is a part.
             timeout=math.inf,
             logger=_PAHO_LOGGER,
+            socket_options=[RESET],
         )
         # Many gateways subscribe at once at start-up: nothing to warn of.
         self.pending_calls_threshold = 1_000_000
         self.version = version
+        self.persistent = persistent
+        self.session_expiry_s: int | None = None
+        """How long the broker keeps our session, where it said that this is shorter than wished."""
         self.session_present = False
         """Whether the broker still had our session when it took the connection."""
         self.asked = asyncio.Event()
@@ -144,6 +168,8 @@ class MqttClient(aiomqtt.Client):
         self._cause: Exception | None = None
         self._abandoned = False
         self._asking: asyncio.Task[None] | None = None
+        self._sent_s = -math.inf
+        self._watching: asyncio.Task[None] | None = None
         self._early: list[tuple[str, bytes, bool]] = []
         self._receiver: MessageListener | None = None
         self._disconnected.add_done_callback(self._ended_while_opening)
@@ -156,7 +182,7 @@ class MqttClient(aiomqtt.Client):
             await self.__aenter__()
         except Exception as err:
             self.abort()
-            raise _failure(self._cause or err) from err
+            raise _failure(self._cause or err, persistent=self.persistent) from err
         except BaseException:
             self.abort()
             raise
@@ -172,11 +198,14 @@ class MqttClient(aiomqtt.Client):
             if not self.ended and (sock := self._client.socket()):
                 # What is not read is not acknowledged either, so that the broker keeps it.
                 self._loop.remove_reader(sock)
+                _set_option(sock, LINGER)  # the goodbye is to arrive
                 with suppress(aiomqtt.MqttError):
                     await self.__aexit__(None, None, None)
         finally:
             self.abort()
-        tasks = [task for task in (self._misc_task, self._asking) if task]
+        if self._watching:
+            self._watching.cancel()
+        tasks = [task for task in (self._misc_task, self._asking, self._watching) if task]
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def abort(self) -> None:
@@ -187,6 +216,7 @@ class MqttClient(aiomqtt.Client):
         # While the thread connects, the socket is its own; it is closed when that returns.
         if self.asked.is_set() and (sock := self._client.socket()):
             self._loop.remove_writer(sock)
+            _set_option(sock, RESET)
             # Not at once: aiomqtt may have scheduled another writer.
             self._loop.call_soon(self._close_socket)
 
@@ -215,6 +245,8 @@ class MqttClient(aiomqtt.Client):
         """Why the connection is over."""
         err = None if self._disconnected.cancelled() else self._disconnected.exception()
         code = err.rc if isinstance(err, aiomqtt.MqttCodeError) else None
+        if isinstance(code, ReasonCode) and code.value == TAKEN_OVER:
+            return SessionTakenOverError(f"the connection ended: {code}")
         if isinstance(code, ReasonCode) and str(code) != "Unspecified error":
             return LinkError(f"the connection ended: {code}")
         return LinkError("the connection was lost")
@@ -260,6 +292,7 @@ class MqttClient(aiomqtt.Client):
         properties: Properties | None = None,
     ) -> None:
         self.session_present = flags.session_present
+        self.session_expiry_s = getattr(properties, "SessionExpiryInterval", None)
         super()._on_connect(client, userdata, flags, reason_code, properties)
 
     @override
@@ -366,6 +399,25 @@ class MqttClient(aiomqtt.Client):
         publishing = self.publish(topic, payload, properties=properties, timeout=math.inf)
         # Where it is stuck, it waits in paho's queue, and must not go out later.
         await self._answer(publishing, is_answer=False, hang_up=True)
+        self._sent_s = self._loop.time()
+        if self._watching is None or self._watching.done():
+            self._watching = self._loop.create_task(self._hang_up_unless_heard())
+
+    async def _hang_up_unless_heard(self) -> None:
+        """Hang up where the broker is silent after a message: it may be stuck on its way.
+
+        A broker that is there is heard by our own command, which comes back, or by its answer.
+        """
+        while (sent_s := self._sent_s) >= self.answered_s and not self.ended:
+            await asyncio.sleep(ANSWER_TIMEOUT_S)
+            if sent_s < self.answered_s:
+                continue
+            try:
+                await self.make_sure(-math.inf)
+            except LinkTimeoutError:
+                self.abort()
+            except LinkError:
+                return
 
     async def _answer[T](
         self, asking: Coroutine[Any, Any, T], *, is_answer: bool = True, hang_up: bool = False

@@ -14,6 +14,7 @@ from homeassistant.util.ssl import create_client_context
 from ..const import DOMAIN
 from ..hyheat.errors import LinkError, LinkTimeoutError, LinkTlsError
 from .client import MqttClient, NoAnswerError, VersionRefusedError
+from .errors import SessionRefusedError
 from .settings import BrokerSettings
 
 CONNECT_TIMEOUT_S = 10.0
@@ -33,7 +34,7 @@ _VERSIONS: HassKey[dict[_Address, ProtocolVersion]] = HassKey(f"{DOMAIN}_mqtt_ve
 async def async_connect(
     hass: HomeAssistant, settings: BrokerSettings, client_id: str, *, persistent: bool
 ) -> MqttClient:
-    """Return an open connection.
+    """Return an open connection; without a session where the broker wants to keep none.
 
     Raises LinkAuthError, LinkTlsError, LinkTimeoutError, and LinkError for everything else.
     """
@@ -42,12 +43,16 @@ async def async_connect(
             context = None
             if settings.tls:
                 context = await hass.async_add_executor_job(_tls_context, settings)
-            return await _open_newest(
-                hass.data.setdefault(_VERSIONS, {}),
-                (settings.host, settings.port, settings.tls),
-                partial(MqttClient, settings, context, client_id=client_id, persistent=persistent),
-                partial(MqttClient, settings, context),
-            )
+            make = partial(MqttClient, settings, context, client_id=client_id)
+            versions = hass.data.setdefault(_VERSIONS, {})
+            address = (settings.host, settings.port, settings.tls)
+            anonymous = partial(MqttClient, settings, context)
+            try:
+                return await _open_newest(
+                    versions, address, partial(make, persistent=persistent), anonymous
+                )
+            except SessionRefusedError:
+                return await _open_newest(versions, address, make, anonymous)
     except TimeoutError:
         raise LinkTimeoutError("the broker did not answer in time") from None
 

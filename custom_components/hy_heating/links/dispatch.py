@@ -109,6 +109,8 @@ class HeldMessages:
         self._by_topic: dict[str, _Held] = {}
         self._size_bytes = 0
         self._full = False
+        self.lost = 0
+        """Messages that there was no room for."""
 
     def add(self, topic: str, payload: bytes, retained: bool) -> bool:
         """Keep a message; return False when nobody came for its topic for too long."""
@@ -121,6 +123,7 @@ class HeldMessages:
             if not self._full:
                 _LOGGER.warning("Too many messages wait for their gateways: some are lost")
             self._full = True
+            self.lost += 1
             return True
         held.messages.append((topic, payload, retained))
         held.size_bytes += size_bytes

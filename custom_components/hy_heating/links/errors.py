@@ -1,4 +1,4 @@
-"""Why Home Assistant's own MQTT integration is of no use at the moment."""
+"""Further reasons why a link is of no use at the moment."""
 
 from ..hyheat.errors import LinkError
 
@@ -15,3 +15,11 @@ class MqttNotConnectedError(LinkError):
 
     def __init__(self) -> None:
         super().__init__("Home Assistant's MQTT integration is not connected to its broker")
+
+
+class SessionTakenOverError(LinkError):
+    """Another client connected under our id, and the broker ended our connection for it."""
+
+
+class SessionRefusedError(LinkError):
+    """The broker refused a connection whose session outlives it, for no reason of another kind."""
