@@ -429,6 +429,9 @@ class GatewayClient:
 
         So neither a slow link nor a broker that queues lets a command act after its end.
         """
+        if not self.session.hand_over(action.job):
+            self._plan()
+            return
         ack_s = self.session.timing.ack_s
         is_poll = isinstance(action.message, StatusQuery | SettingsQuery)
         payload = envelope.encode(action.message)

@@ -96,7 +96,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Publish a message; report a failure to `send_failed` with `job`."""
+    """Publish a message, if `hand_over` says yes to `job`; report a failure to `send_failed`."""
 
     message: ToGateway
     job: int

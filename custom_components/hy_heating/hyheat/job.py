@@ -24,8 +24,8 @@ class Job:
 
     `control` is the control code of its frame; `begins` is when it may be sent, `expires` when it
     is no longer sent, for the first time or again; `number` tells its last try from all others,
-    `ack` is what the gateway said to that one, and `reason` why it will have failed if nothing
-    more comes.
+    `handed_over` that of the last one that went to the link, `ack` is what the gateway said to
+    the last one, and `reason` why it will have failed if nothing more comes.
     """
 
     request: BusRequest
@@ -41,6 +41,7 @@ class Job:
     number: int = 0
     tries: int = 0
     deadline: float = 0.0
+    handed_over: int = 0
     ack: Stat | None = None
     reason: FailureReason = FailureReason.GATEWAY_SILENT
 
@@ -48,6 +49,11 @@ class Job:
     def is_read_now(self) -> bool:
         """Whether this is no transparent command."""
         return isinstance(self.request, ReadNow)
+
+    @property
+    def is_out(self) -> bool:
+        """Whether the last try went to the link, so that it can be acknowledged."""
+        return self.handed_over == self.number
 
     def moves(self, address: bytes) -> bool:
         """Whether this moves the valve of a meter."""
@@ -61,6 +67,15 @@ class Job:
         self.ack = None
         self.reason = FailureReason.GATEWAY_SILENT
         self.deadline = now + self.timing.ack_s
+
+    def wait(self, until: float) -> None:
+        """Wait for the bus before the next try."""
+        self.deadline = min(until, self.expires)
+
+    def postpone(self, until: float) -> None:
+        """Take a try back that never went out, and wait for the bus."""
+        self.tries -= 1
+        self.wait(until)
 
     def acknowledged(self, stat: Stat, now: float) -> None:
         """Take an acknowledgement of this try, unless it is no news.

@@ -61,6 +61,10 @@ class Queries:
             failed = reply.stat is Stat.FAILED
             self._end(pending, FailureReason.GATEWAY_REFUSED if failed else None, now, reply)
 
+    def awaits(self, number: int) -> bool:
+        """Whether a try is still waited for."""
+        return any(pending.number == number for pending in self._pending.values())
+
     def failed(self, number: int, now: float) -> None:
         """Take it that a query could not be published."""
         for pending in list(self._pending.values()):

@@ -162,8 +162,9 @@ class Session:
                 self._read_now_acknowledged(message, now)
             case TransparentAck():
                 # Progress only: it names no command.
-                if self._current and not self._current.is_read_now:
-                    self._current.acknowledged(message.stat, now)
+                current = self._current
+                if current and current.is_out and not current.is_read_now:
+                    current.acknowledged(message.stat, now)
             case TransparentReply():
                 if readings:
                     self._proofs.learn_answered()
@@ -192,6 +193,21 @@ class Session:
         if proof := self._proofs.get(address):
             self._proofs.end(proof, FailureReason.SUPERSEDED, now)
         return self._settle(now)
+
+    def hand_over(self, job: int) -> bool:
+        """Take it that a `Send` goes out now; return whether it still should.
+
+        What arrives between the `Send` and this is no answer to it, but one to an older try,
+        which makes this one needless, or to an older request, as a duplicate is.
+        """
+        current = self._current
+        if current is None or current.number != job:
+            return self._queries.awaits(job)
+        if self._reading:  # another master's began meanwhile
+            current.postpone(self._reading.deadline)
+            return False
+        current.handed_over = job
+        return True
 
     def send_failed(self, job: int, now: float) -> list[Action]:
         """Take it that a `Send` was not published: what waits for it fails at once."""
@@ -332,7 +348,7 @@ class Session:
             if now >= job.expires:
                 self._end_job(job, FailureReason.EXPIRED, now)
             elif self._reading:
-                job.deadline = min(self._reading.deadline, job.expires)
+                job.wait(self._reading.deadline)
             else:
                 self._send(job, now)
             return
@@ -342,7 +358,7 @@ class Session:
 
     def _match_reply(self, content: Content, now: float) -> None:
         job = self._current
-        if job is None or isinstance(job.request, ReadNow):
+        if job is None or not job.handed_over or isinstance(job.request, ReadNow):
             return
         if isinstance(job.request, SendFrame):
             if _fits(content, job.request):
@@ -386,6 +402,8 @@ class Session:
 
     def _read_now_acknowledged(self, message: ReadNowAck, now: float) -> None:
         job = self._current if self._current and self._current.is_read_now else None
+        if job and not job.is_out:
+            return
         if message.stat is Stat.FAILED:
             if job:
                 job.acknowledged(message.stat, now)

@@ -26,6 +26,7 @@ async def test_what_waits_can_be_given_up() -> None:
         waiting = played.client.set_opening(VALVE_2, 50)
         played.client.cancel(waiting)
         played.client.cancel(sent)
+        await played.sent()
         assert await ended(waiting) is FailureReason.CANCELED
         assert (await waiting.replied).reason is FailureReason.CANCELED
         played.hears(message("valve_set_50_reply_braced"))
@@ -93,6 +94,7 @@ async def test_without_leave_to_see_commands_everything_else_works() -> None:
     async with scene(refused={COMMANDS}) as played:
         assert COMMANDS not in played.link.subscriptions
         pending = played.client.set_opening(VALVE, 50)
+        await played.sent()
         played.hears(message("valve_set_50_reply_braced"))
         assert (await pending.replied).reason is None
 

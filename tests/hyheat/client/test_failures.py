@@ -116,6 +116,7 @@ async def test_a_listener_that_fails_is_logged_and_costs_nothing_else(
 ) -> None:
     async with scene() as played:
         pending = played.client.set_opening(VALVE, 50)
+        await played.sent()
 
         def fail(event: Event) -> None:
             played.heard(event)
@@ -142,6 +143,7 @@ async def test_a_listener_may_ask_for_something_new_at_once() -> None:
     # The reply of a superseded opening and a reading in one message: the order must not matter.
     async with scene() as played:
         first = played.client.set_opening(VALVE, 50)
+        await played.sent()
         asked = []
 
         def move_again(event: Event) -> None:
@@ -154,6 +156,7 @@ async def test_a_listener_may_ask_for_something_new_at_once() -> None:
         assert (await first.replied).reason is None
         assert await ended(first) is FailureReason.SUPERSEDED
         await asyncio.sleep(30)  # the pause between two moves
+        await played.sent()
         played.client._listener = played.heard
         played.hears(message("valve_set_0_reply"))
         assert (await asked[0].replied).reason is None

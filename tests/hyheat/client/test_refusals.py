@@ -95,6 +95,7 @@ async def test_a_retained_message_is_refused_however_good_it_is() -> None:
     async with scene() as played:
         played.take_events()
         pending = played.client.set_opening(VALVE, 50)
+        await played.sent()
         played.hears(message("valve_set_50_reply_braced"), retained=True)
         assert played.take_events() == []
         assert not pending.replied.done()

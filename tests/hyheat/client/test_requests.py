@@ -329,3 +329,24 @@ async def test_one_timer_serves_all_that_is_waited_for() -> None:
         played.hears(message("status_reply"))
         await status
         assert loop.timers() == 1
+
+
+@in_virtual_time
+async def test_a_duplicate_answer_does_not_bring_two_commands_on_the_bus() -> None:
+    async with scene() as played:
+        first = asyncio.ensure_future(played.client.read_meter(VALVE))
+        second = asyncio.ensure_future(played.client.read_meter(VALVE))
+        await asyncio.sleep(0)
+        moving = played.client.set_opening(VALVE_2, 50)
+        read, *others = await played.sent()
+        assert others == []
+        answer = TransparentReply(GATEWAY_ID, 0, (valve_report(30),))
+        played.hears(answer)
+        played.hears(answer)
+        await first
+        assert await played.sent() == [read]
+        assert not second.done()
+        played.hears(answer)
+        await second
+        assert len(await played.sent()) == 1
+        played.client.cancel(moving)

@@ -101,6 +101,8 @@ class Bus:
         self._sent: list[Send] = []
         self._last_job = 0
         self._tickets = 0
+        self.holds = False
+        """Whether what is sent waits on its way to the link, until `hand_over`."""
         if up:
             self.link(up=True)
 
@@ -197,6 +199,10 @@ class Bus:
         """Let the link come or go."""
         self._take(self.session.link_changed(up=up, now=self.now))
 
+    def hand_over(self, job: int | None = None) -> bool:
+        """Take a message, by default the last one, to the link; return whether it goes out."""
+        return self.session.hand_over(job or self._last_job)
+
     def publish_fails(self, job: int | None = None) -> None:
         """Report that a message, by default the last one, could not be published."""
         self._take(self.session.send_failed(job or self._last_job, self.now))
@@ -233,6 +239,8 @@ class Bus:
                 case Send():
                     self._sent.append(action)
                     self._last_job = action.job
+                    if not self.holds:
+                        assert self.hand_over()
                 case Replied(ticket=ticket):
                     assert ticket not in self.replied, "a second reply"
                     assert ticket not in self.results, "a reply after the end"
