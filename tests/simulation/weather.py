@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Self
 
-from .wire import frame_span
+from .wire import frame_span, read
 
 MAX_DELAY_S = 25.0
 TRANSIT_S = 0.05
@@ -65,9 +65,10 @@ class Weather:
 def damaged(payload: bytes, random: Random) -> bytes:
     """Return a payload with one byte of its frame changed, or as what is no JSON any more.
 
-    No more than one byte of a frame: that much a one-byte checksum promises to catch.
+    No more than one byte of a frame, and none of one that a device itself sent with a wrong
+    checksum: that much a one-byte checksum promises to catch.
     """
-    span = frame_span(payload)
+    span = frame_span(payload) if read(payload).is_intact else None
     if span and random.random() < 0.7:
         place = span[0] + 2 * random.randrange((span[1] - span[0]) // 2)
         byte = int(payload[place : place + 2], 16) ^ random.randint(1, 255)
