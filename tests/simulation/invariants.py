@@ -97,20 +97,21 @@ class BusWatch:
     A command handed to the link is in flight until the client was given an answer that fits it
     (address, control code and, where the device repeats it, the opening), a refusal, or until
     its own time is over: ACK_S without an acknowledgement, REPLY_S after one. A read-now is so
-    until its acknowledgement, and then its reports have the bus until they are complete, fail
-    to come for READ_QUIET_S, or for READ_LIMIT_S. In between nothing else may be handed over.
+    until its acknowledgement, and then its reports have the bus until as many meters reported
+    as the client was told that there are, until they fail to come for READ_QUIET_S, or for
+    READ_LIMIT_S. In between nothing else may be handed over.
     """
 
-    def __init__(self, ledger: Ledger, meters: dict[bytes, bool]) -> None:
-        """Watch a gateway with these addresses; True are cabinets."""
+    def __init__(self, ledger: Ledger) -> None:
+        """Watch a gateway that has not told how many meters there are."""
         self._ledger = ledger
-        self._meters = meters
+        self._counts: tuple[int, int] | None = None
         self._open: _Open | None = None
         self._reports: _Reports | None = None
 
     def reset(self) -> None:
-        """Forget what a client that is gone had in flight."""
-        self._open = self._reports = None
+        """Forget what a client that is gone had in flight, and what it had been told."""
+        self._open = self._reports = self._counts = None
 
     def published(self, payload: bytes, token: object, now: float) -> None:
         """Take a message that the client hands to the link."""
@@ -129,6 +130,7 @@ class BusWatch:
 
     def heard(self, message: Message, now: float) -> None:
         """Take a message that the client accepted."""
+        self._counts = message.counts or self._counts
         if message.msg_id == READ_NOW:
             self._read_now_acknowledged(message, now)
         elif message.msg_id == REPORT:
@@ -168,8 +170,10 @@ class BusWatch:
             return
         reports.seen.add(message.address)
         reports.until = min(reports.began + READ_LIMIT_S, now + READ_QUIET_S)
-        if len(reports.seen) >= sum(reports.kinds[not each] for each in self._meters.values()):
-            self._reports = None
+        if self._counts:
+            wanted = zip(self._counts, reports.kinds, strict=True)
+            if len(reports.seen) >= sum(count for count, kind in wanted if kind):
+                self._reports = None
 
 
 class Watch:

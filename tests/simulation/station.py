@@ -49,11 +49,8 @@ class Station:
         self.gateway = gateway
         self.client: GatewayClient | None = None
         self.asked: list[Asked] = []
-        addresses = {
-            meter.address.address: meter.spec.key == "cabinet" for meter in gateway.meters.values()
-        }
         self.meters = [meter.address for meter in gateway.meters.values()]
-        self.watch = Watch(ledger, gateway.gateway_id, BusWatch(ledger, addresses))
+        self.watch = Watch(ledger, gateway.gateway_id, BusWatch(ledger))
         network.watches[gateway.gateway_id] = self.watch
         self._ledger = ledger
         self._random = random

@@ -332,7 +332,7 @@ def test_damage_is_one_byte_of_a_frame_or_no_json() -> None:
 def test_the_watch_over_the_bus_knows_the_time_of_a_command(waited_s: float, allowed: bool) -> None:
     now = 0.0
     ledger = Ledger(lambda: now)
-    watch = BusWatch(ledger, {})
+    watch = BusWatch(ledger)
     command = b'{"gw":{"msg_id":40},"data":{"transparent":"FE6853232273100011110404A01900642916"}}'
     watch.published(command, object(), now)
     watch.published(command, object(), waited_s)

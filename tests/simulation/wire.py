@@ -12,6 +12,7 @@ import re
 _FRAME = re.compile(rb'"(?:FE)*(68(?:[0-9A-F]{2})+)"')
 _NUMBER = re.compile(rb'"msg_id":(\d+)')
 _STAT = re.compile(rb'"stat":(\d)')
+_COUNTS = re.compile(rb'"main_meter_total":(\d+),"copy_meter_total":(\d+)')
 _KINDS = re.compile(rb'"main_immediately":(\d),"copy_immediately":(\d)')
 _CABINET = 0x55
 
@@ -29,6 +30,8 @@ class Message:
     frame: bytes
     kinds: tuple[bool, bool]
     """Whether a read-now is about cabinets, and about household valves."""
+    counts: tuple[int, int] | None
+    """How many cabinets and household valves a status counts."""
 
     @property
     def is_cabinet(self) -> bool:
@@ -81,7 +84,8 @@ class Message:
 @lru_cache(256)
 def read(payload: bytes) -> Message:
     """Return what an undamaged message says."""
-    number, stat, kinds = (each.search(payload) for each in (_NUMBER, _STAT, _KINDS))
+    patterns = (_NUMBER, _STAT, _KINDS, _COUNTS)
+    number, stat, kinds, counts = (each.search(payload) for each in patterns)
     assert number
     frame = _FRAME.search(payload)
     return Message(
@@ -89,6 +93,7 @@ def read(payload: bytes) -> Message:
         int(stat[1]) if stat else None,
         bytes.fromhex(frame[1].decode()) if frame else b"",
         (kinds[1] == b"1", kinds[2] == b"1") if kinds else (True, True),
+        (int(counts[1]), int(counts[2])) if counts else None,
     )
 
 
