@@ -58,9 +58,11 @@ class Fleet:
             looked_at = heapq.heappop(self._heap)
             self._in_heap.discard(looked_at)
             gateway = self.gateways[looked_at[1]]
-            sent += ((at, gateway.gateway_id, payload) for at, payload in gateway.due(now))
+            if out := gateway.due(now):
+                sent += ((at, gateway.gateway_id, payload) for at, payload in out)
             self._note(gateway)
-        sent.sort(key=lambda item: item[0])
+        if len(sent) > 1:
+            sent.sort(key=lambda item: item[0])
         return sent
 
     def _check_faults(self) -> None:

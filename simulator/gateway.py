@@ -100,7 +100,8 @@ class VirtualGateway:
     def due(self, now: float) -> list[tuple[float, bytes]]:
         """Live up to a time and return the messages that went out, with their times."""
         self._agenda.run(now)
-        arrived, self._path.arrived = self._path.arrived, []
+        if arrived := self._path.arrived:
+            self._path.arrived = []
         return arrived
 
     def move(self, meter_number: str, target_pct: float, now: float) -> None:

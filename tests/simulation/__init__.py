@@ -2,6 +2,7 @@
 
 weather     what the network does, and how a message is damaged
 wire        what the harness itself reads from messages, apart from the library
+loop        the virtual clock
 network     the link and the broker behind it
 invariants  what must hold, watched from outside
 station     one gateway and its client, as users, other masters and restarts treat it

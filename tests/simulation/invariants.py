@@ -1,7 +1,7 @@
 """What must hold, watched from outside: at the link, at the listener and at the gateway."""
 
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from custom_components.hy_heating.hyheat.client import (
@@ -12,7 +12,8 @@ from custom_components.hy_heating.hyheat.client import (
     ReadingReceived,
 )
 from custom_components.hy_heating.hyheat.link import MessageListener
-from custom_components.hy_heating.hyheat.model import MeterReading
+from custom_components.hy_heating.hyheat.model import MeterReading, Value
+from custom_components.hy_heating.hyheat.plausibility import MeterMemory
 
 from .wire import READ_NOW, REPORT, TRANSPARENT, Message, read
 
@@ -25,6 +26,9 @@ TOLERANCE_PCT = 2.0
 OWN_ECHO_S = 60.0
 _EPSILON_S = 1e-6
 _KEPT_LINES = 80
+EPOCH_S = 4 * 86_400.0
+"""5 January 1970, in the heating season; a small number keeps the clock's fractions exact."""
+_COUNTERS = frozenset({"heat_energy_kwh", "volume_m3"})
 _OPENINGS: dict[bool, tuple[str, ...]] = {
     False: ("opening_pct",),
     True: ("commanded_opening_pct", "actual_opening_pct"),
@@ -159,7 +163,8 @@ class BusWatch:
             if job:
                 job.until = min(job.until, now)
         elif waited_for or self._reports is None or now >= self._reports.until:
-            kinds = job.message.kinds if job else (True, True)  # else another master's
+            # One that nobody waits for is another master's, or an old one: of which kinds?
+            kinds = job.message.kinds if job and waited_for else (True, True)
             self._open = None if waited_for else self._open
             self._reports = _Reports(kinds, now, now + READ_QUIET_S)
 
@@ -171,8 +176,8 @@ class BusWatch:
         reports.seen.add(message.address)
         reports.until = min(reports.began + READ_LIMIT_S, now + READ_QUIET_S)
         if self._counts:
-            wanted = zip(self._counts, reports.kinds, strict=True)
-            if len(reports.seen) >= sum(count for count, kind in wanted if kind):
+            counted = zip(self._counts, reports.kinds, strict=True)
+            if len(reports.seen) >= sum(count for count, kind in counted if kind):
                 self._reports = None
 
 
@@ -183,13 +188,15 @@ class Watch:
         """Watch whatever client there is."""
         self.bus = bus
         self.client: GatewayClient | None = None
-        self.last: dict[str, MeterReading] = {}
+        self.last: dict[str, Mapping[str, Value]] = {}
         self.shown: list[tuple[float, bytes, tuple[float, ...]]] = []
         self._ledger = ledger
         self._name = name
         self._events: list[Event] = []
         self._own: deque[tuple[float, bytes]] = deque()
         self._delivering = False
+        self._memories: defaultdict[str, MeterMemory] = defaultdict(MeterMemory)
+        self._counted: defaultdict[tuple[str, str], set[Value]] = defaultdict(set)
 
     def heard(self, event: Event) -> None:
         """Be the client's listener."""
@@ -252,8 +259,27 @@ class Watch:
             keys = _OPENINGS[message.is_cabinet]
             if tuple(reading.values[key] for key in keys) != message.openings_pct:
                 self._ledger.violate("no value differs from what a device sent", str(reading))
-            self.last[reading.meter_number] = reading
+            self._judge(reading, direct=each.protocol_code is None)
             self.shown.append((self._ledger.now(), reading.address, message.openings_pct))
+
+    def _judge(self, reading: MeterReading, *, direct: bool) -> None:
+        """Pass a reading through the judgement that entities get it through."""
+        number = reading.meter_number
+        at = EPOCH_S + self._ledger.now()
+        judged = self._memories[number].judge(reading, at, direct=direct)
+        if judged.late:
+            self._ledger.count("readings that came too late")
+            return
+        self.last[number] = judged.values
+        for key, value in judged.values.items():
+            counted = self._counted[number, key]
+            if key not in _COUNTERS:
+                if value != reading.values[key]:
+                    self._ledger.violate("no value differs from what a device sent", str(judged))
+            elif value is not None and value not in counted | {reading.values[key]}:
+                self._ledger.violate("no value differs from what a device sent", str(judged))
+            else:
+                counted.add(reading.values[key])
 
     def deliver_command(
         self, listener: MessageListener, topic: str, payload: bytes, *, own: bool, retained: bool

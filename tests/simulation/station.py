@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+import orjson
+
 from custom_components.hy_heating.hyheat.client import GatewayClient, PendingOpening
 from custom_components.hy_heating.hyheat.devices import read_frame, set_opening_frame
 from custom_components.hy_heating.hyheat.envelope import ReadNow, TransparentCommand, encode
@@ -64,7 +66,9 @@ class Station:
 
     async def start(self) -> None:
         """Begin with a new client."""
-        client = GatewayClient(self.gateway.gateway_id, self._network, self.watch.heard)
+        client = GatewayClient(
+            self.gateway.gateway_id, self._network, self.watch.heard, loads=orjson.loads
+        )
         self.watch.client = client
         self.watch.bus.reset()
         await client.start()

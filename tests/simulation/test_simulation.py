@@ -16,6 +16,7 @@ from custom_components.hy_heating.hyheat.client import Event, GatewayClient, Rea
 from custom_components.hy_heating.hyheat.errors import FailureReason
 from custom_components.hy_heating.hyheat.exchange import Ended, Replied
 from custom_components.hy_heating.hyheat.intake import Refusals
+from custom_components.hy_heating.hyheat.plausibility import Judgement, MeterMemory
 from custom_components.hy_heating.hyheat.proof import Proof
 from custom_components.hy_heating.hyheat.queries import Queries
 from custom_components.hy_heating.hyheat.session import Session
@@ -123,7 +124,13 @@ def send_two_jobs_at_once(patch: Patch) -> None:
 
 
 def send_while_reports_come_in(patch: Patch) -> None:
+    def hurried(self: Session, job: int) -> bool:
+        if self._current and self._current.number == job:
+            self._current.handed_over = job
+        return True
+
     patch.setattr(Session, "_bus_is_free", property(lambda self: self._current is None))
+    patch.setattr(Session, "hand_over", hurried)
 
 
 def confuse_tries(patch: Patch) -> None:
@@ -156,6 +163,17 @@ def change_readings(patch: Patch, change: Callable[[Event, int], Iterable[Event]
             tell(self, each)
 
     patch.setattr(GatewayClient, "_tell", changed)
+
+
+def take_new_reports_for_old_ones(patch: Patch) -> None:
+    judge, count = MeterMemory.judge, 0
+
+    def forgetful(self: MeterMemory, *given: Any, **more: Any) -> Judgement:
+        nonlocal count
+        count += 1
+        return Judgement(True, {}) if count % 5 == 0 else judge(self, *given, **more)
+
+    patch.setattr(MeterMemory, "judge", forgetful)
 
 
 def let_commands_live_long(patch: Patch) -> None:
@@ -270,6 +288,7 @@ PLANTED: dict[Callable[[Patch], None], str] = {
     confuse_tries: "one job on the bus",
     drop_some_readings: "what arrives intact is told once",
     repeat_some_readings: "what arrives intact is told once",
+    take_new_reports_for_old_ones: "the last state is the true one",
     let_commands_live_long: "no command arrives late",
     count_no_refusals: "every refusal is counted once",
     trust_checksums: "no value differs from what a device sent",
@@ -306,7 +325,7 @@ def _found(invariant: str) -> Outcome | None:
 
 
 def test_damage_is_one_byte_of_a_frame_or_no_json() -> None:
-    frame = b"6853232273100011118404A01900642916"
+    frame = b"6853232273100011118404A01900644A16"  # the sum of all before 4A is 34A
     payload = (
         b'{"gw":{"msg_id":40,"msg_gw_pr":0,"gw_id":"02345678903"},"data":'
         b'{"transparent_port":0,"meter_data":["' + frame + b'"]}}'
@@ -324,6 +343,10 @@ def test_damage_is_one_byte_of_a_frame_or_no_json() -> None:
             with pytest.raises((json.JSONDecodeError, UnicodeDecodeError)):
                 json.loads(broken)
     assert 250 < frames < 450  # 7 of 10
+    wrong = payload.replace(b"4A16", b"4B16")  # as a device itself may send it
+    for _ in range(100):
+        with pytest.raises((json.JSONDecodeError, UnicodeDecodeError)):
+            json.loads(damaged(wrong, random))
 
 
 @pytest.mark.parametrize(

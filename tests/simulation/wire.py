@@ -16,6 +16,7 @@ _COUNTS = re.compile(rb'"main_meter_total":(\d+),"copy_meter_total":(\d+)')
 _KINDS = re.compile(rb'"main_immediately":(\d),"copy_immediately":(\d)')
 _CABINET = 0x55
 
+STATUS = 1
 READ_NOW = 18
 REPORT = 20
 TRANSPARENT = 40
@@ -84,12 +85,15 @@ class Message:
 @lru_cache(256)
 def read(payload: bytes) -> Message:
     """Return what an undamaged message says."""
-    patterns = (_NUMBER, _STAT, _KINDS, _COUNTS)
-    number, stat, kinds, counts = (each.search(payload) for each in patterns)
+    number = _NUMBER.search(payload)
     assert number
-    frame = _FRAME.search(payload)
+    msg_id = int(number[1])
+    stat = _STAT.search(payload)
+    kinds = _KINDS.search(payload) if msg_id == READ_NOW else None
+    counts = _COUNTS.search(payload) if msg_id == STATUS else None
+    frame = _FRAME.search(payload) if msg_id in {REPORT, TRANSPARENT} else None
     return Message(
-        int(number[1]),
+        msg_id,
         int(stat[1]) if stat else None,
         bytes.fromhex(frame[1].decode()) if frame else b"",
         (kinds[1] == b"1", kinds[2] == b"1") if kinds else (True, True),

@@ -6,47 +6,21 @@ from dataclasses import dataclass
 from functools import partial
 import logging
 from random import Random
-import selectors
-from typing import override
 
 from simulator import Fault, FaultKind, Fleet, GatewayPlan, Scenario
-from tests.hyheat.fake_link import JumpingSelector, VirtualTimeLoop
 
-from .invariants import Ledger
+from .invariants import EPOCH_S, Ledger
+from .loop import START_S, SimulationLoop
 from .network import Network
 from .station import OPENINGS_PCT, Station
 from .weather import MAX_DELAY_S, Weather
 
-_EPOCH_S = 4 * 86_400.0
-"""5 January 1970, in the heating season; a small number keeps the clock's fractions exact."""
 STORM_S = 240.0
 POLL_S = 60.0
 PATIENCE_S = 900.0
 """More than any command may take: 120 s queued, 3 tries of 40 s, 180 s of travel, and reads."""
 REPORT_MIN = 2
 _SLACK_S = 15.0
-
-
-_STANDSTILL = 5_000
-"""So many rounds of the loop take no time only where something spins."""
-
-
-class _Selector(JumpingSelector):
-    """Nothing comes from outside, so nothing is asked for; ends what spins."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._rounds = 0
-
-    @override
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "nothing would ever happen again"
-        self._rounds = 0 if timeout > 0 else self._rounds + 1
-        if self._rounds > _STANDSTILL:
-            self._rounds = 0
-            raise TimeoutError(f"at {self.now}")
-        self.now += max(0.0, timeout)
-        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +40,12 @@ def run_seed(seed: int, *, keep_trace: bool = False) -> Outcome:
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)  # refusals by the thousand; they are counted
     try:
-        loop = VirtualTimeLoop(_Selector())
-        begun = loop.time()
-        ledger = Ledger(lambda: loop.time() - begun, keep_trace)
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            try:
-                runner.run(_play(seed, ledger, loop))
-            except TimeoutError as err:
-                ledger.violate("time goes on", str(err))
+        loop = SimulationLoop()
+        ledger = Ledger(lambda: loop.time() - START_S, keep_trace)
+        try:
+            loop.run(_play(seed, ledger, loop))
+        except TimeoutError as err:
+            ledger.violate("time goes on", str(err))
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
@@ -81,10 +53,10 @@ def run_seed(seed: int, *, keep_trace: bool = False) -> Outcome:
     return Outcome(seed, ledger.violations, trace, ledger.figures)
 
 
-async def _play(seed: int, ledger: Ledger, loop: VirtualTimeLoop) -> None:
+async def _play(seed: int, ledger: Ledger, loop: SimulationLoop) -> None:
     world = World(seed, ledger, loop)
     try:
-        await world.live()
+        await world.play()
     except Exception as err:  # noqa: BLE001 - whatever it is, it belongs to this seed
         ledger.violate("no exception", repr(err))
     for context in loop.errors:
@@ -99,13 +71,12 @@ async def _play(seed: int, ledger: Ledger, loop: VirtualTimeLoop) -> None:
 class World:
     """Gateways, network and clients of one seed."""
 
-    def __init__(self, seed: int, ledger: Ledger, loop: VirtualTimeLoop) -> None:
+    def __init__(self, seed: int, ledger: Ledger, loop: SimulationLoop) -> None:
         """Draw everything from the seed."""
         self._random = Random(seed)
         self._ledger = ledger
         self._loop = loop
         self._fleet = Fleet(self._scenario(seed), self._now())
-        self._timer: asyncio.TimerHandle | None = None
         self._polling: asyncio.TimerHandle
         self._tasks: list[asyncio.Task[None]] = []
         chance = self._random.random
@@ -142,28 +113,22 @@ class World:
     # --- Time -------------------------------------------------------------------------------
 
     def _now(self) -> float:
-        return _EPOCH_S + self._loop.time()
+        return EPOCH_S + self._loop.time()
 
     def _to_gateway(self, gateway_id: str, payload: bytes) -> None:
         self._fleet.receive(gateway_id, payload, self._now())
-        self._plan()
 
-    def _plan(self) -> None:
-        """Wake up when a gateway has something to do."""
-        if (due := self._fleet.next_due) is None:
-            return
-        at = due - _EPOCH_S
-        if self._timer:
-            if self._timer.when() <= at:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._gateways_due, due)
+    @property
+    def next_due(self) -> float | None:
+        """When a gateway has something to do, in the loop's time."""
+        due = self._fleet.next_due
+        return None if due is None else due - EPOCH_S
 
-    def _gateways_due(self, due: float) -> None:
-        self._timer = None
+    def live(self) -> None:
+        """Let the gateways live up to the loop's time."""
+        due = self._fleet.next_due or 0.0  # what is due by a hair after the loop's time, too
         for _, gateway_id, payload in self._fleet.due(max(due, self._now())):
             self._network.up(gateway_id, payload)
-        self._plan()
 
     def _poll(self) -> None:
         self._polling = self._loop.call_later(POLL_S, self._poll)
@@ -172,11 +137,11 @@ class World:
 
     # --- Life -------------------------------------------------------------------------------
 
-    async def live(self) -> None:
+    async def play(self) -> None:
         """Go through a storm, heal, and see that all is well."""
         for station in self.stations:
             await station.start()
-        self._plan()
+        self._loop.outside = self
         self._poll()
         self._brew()
         self._ledger.note("storm", self._network.weather)
@@ -257,15 +222,15 @@ class World:
                 self._ledger.violate("a healed network obeys", str(asked))
 
     def _check_truth(self) -> None:
-        """Compare what the listener got last with what the devices are."""
+        """Compare what entities would show last with what the devices are."""
         for station in self.stations:
             for meter in station.gateway.meters.values():
-                reading = station.watch.last.get(meter.number)
+                shown = station.watch.last.get(meter.number)
                 key = "actual_opening_pct" if meter.spec.key == "cabinet" else "opening_pct"
                 truth = meter.opening_pct(self._now())
-                if reading is None or reading.values[key] != truth:
+                if shown is None or shown[key] != truth:
                     self._ledger.violate(
-                        "the last state is the true one", f"{meter.number}: {truth} %, {reading}"
+                        "the last state is the true one", f"{meter.number}: {truth} %, {shown}"
                     )
 
     async def _end(self) -> None:
@@ -273,8 +238,7 @@ class World:
         self._polling.cancel()
         await asyncio.sleep(_SLACK_S)
         await self._everything_ended()
-        if self._timer:
-            self._timer.cancel()
+        self._loop.outside = None
         await asyncio.sleep(_SLACK_S)
         for station in self.stations:
             await station.stop()
