@@ -19,7 +19,7 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 UPDATE_IMAGES = "HY_HEATING_UPDATE_IMAGES"
 """Set it to have the pictures of the documents taken anew."""
 
-DOCUMENTED = {"cabinet", "cabinet-zh", "flow-broker", "flow-heard", "gateway", "valve"}
+DOCUMENTED = {"cabinet", "cabinet-zh", "energy", "flow-broker", "flow-heard", "gateway", "valve"}
 """The pictures that the documents show."""
 
 _COLORS = 256

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from hass_api import wait_for
 from playwright.async_api import Locator, Page, expect
@@ -28,6 +30,10 @@ EXPECTED_IN_LOG = (
 PICTURES = ARTIFACTS / "pictures"
 OTHER_GATEWAY = "02345678904"
 OTHER_CABINET = "27200100"
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+HEAT_KWH = [46, 47, 48, 49, 50, 50, 47, 43, 38, 34, 31, 29, 28, 28, 29, 31, 34, 37, 40, 42]
+HEAT_KWH += [43, 44, 45, 46]
+"""What a cabinet may count in each hour of a winter's day, 959 kWh in all."""
 
 
 class Street:
@@ -171,6 +177,75 @@ async def test_the_pages_of_a_living_building(page: Page, house: House, street: 
     await expect(row(page, "Connectivity")).to_contain_text("Connected")
     await expect(row(page, "Meters reporting")).to_contain_text("101 meters")
     await take_picture(page, PICTURES, "gateway")
+
+
+async def fill_statistics(house: House, entity_id: str, unit: str, per_kwh: float) -> None:
+    """Give a counter three days of long-term statistics, in the course of HEAT_KWH."""
+    midnight = datetime.now(SHANGHAI).replace(hour=0, minute=0, second=0, microsecond=0)
+    total, rows = 0.0, []
+    for hour in range(-72, 0):
+        total += HEAT_KWH[hour % 24] * per_kwh
+        start = midnight + timedelta(hours=hour)
+        rows.append({"start": start.isoformat(), "state": 45_000 + total, "sum": total})
+    metadata = {
+        "statistic_id": entity_id,
+        "source": "recorder",
+        "name": None,
+        "has_sum": True,
+        "mean_type": 0,
+        "unit_class": "energy" if unit == "kWh" else "volume",
+        "unit_of_measurement": unit,
+    }
+    await house.api.command("recorder/import_statistics", metadata=metadata, stats=rows)
+
+
+async def add_water_helper(house: House, volume: str) -> str:
+    """Add the helper that shows a volume as water, as README says; return its entity."""
+    begin = {"handler": "template"}
+    step = await house.api.request("POST", "/api/config/config_entries/flow", begin)
+    step = await house.api.answer_flow(step, {"next_step_id": "sensor"})
+    helper = {
+        "name": "Heating water",
+        "state": f"{{{{ states('{volume}') }}}}",
+        "unit_of_measurement": "m³",
+        "device_class": "water",
+        "state_class": "total_increasing",
+        "additional_options": {"availability": f"{{{{ has_value('{volume}') }}}}"},
+    }
+    step = await house.api.answer_flow(step, helper)
+    assert step["type"] == "create_entry", step
+    return "sensor.heating_water"
+
+
+async def test_district_heat_on_the_energy_dashboard(
+    page: Page, house: House, street: Street
+) -> None:
+    counter = f"{OTHER_GATEWAY}_{OTHER_CABINET}"
+    await house.wait_state(f"{counter}_heat_energy", lambda state: float(state["state"]) > 0)
+    heat = await house.entity_id(f"{counter}_heat_energy")
+    water = await add_water_helper(house, await house.entity_id(f"{counter}_volume"))
+    await fill_statistics(house, heat, "kWh", 1.0)
+    # 1.163 kWh/(m³ K) at 20 K are 23.26 kWh a cubic meter.
+    await fill_statistics(house, water, "m³", 1 / 23.26)
+    sources = [
+        {"type": "gas", "stat_energy_from": heat, "name": "District heat"},
+        {"type": "water", "stat_energy_from": water, "name": "Heating water"},
+    ]
+    await house.api.command("energy/save_prefs", energy_sources=sources, device_consumption=[])
+
+    async def complaints() -> list[object]:
+        found = await house.api.command("energy/validate")
+        return [issue for kind in found.values() for row in kind for issue in row]
+
+    await wait_for(complaints, lambda issues: issues == [])
+
+    for source, shown in (("gas", f"{sum(HEAT_KWH)}.00 kWh"), ("water", "41.23 m³")):
+        await page.goto(f"{house.hass.url}/energy/{source}")
+        await page.get_by_role("button", name="Previous").click()
+        totals = page.locator("hui-energy-sources-table-card")
+        await expect(totals).to_contain_text(shown)
+        await expect(totals).to_contain_text(str(sources[source == "water"]["name"]))
+        await take_picture(page, PICTURES, "energy" if source == "gas" else "energy-water")
 
 
 async def test_everything_in_chinese(page: Page, house: House, street: Street) -> None:
