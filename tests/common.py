@@ -62,6 +62,7 @@ class FakeLink:
         self.connected = True
         self.wait_error: LinkError | None = None
         self.subscribe_error: LinkError | None = None
+        self.refused_topics: set[str] = set()
         self.users = 0
         self.subscriptions: dict[str, MessageListener] = {}
         self.status_listeners: list[StatusListener] = []

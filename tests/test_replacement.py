@@ -34,6 +34,7 @@ from custom_components.hy_heating.hyheat.errors import LinkError
 
 from .cabinets import cabinet_frame
 from .common import CABINET, GATEWAY_ID, FakeLink, captured, make_entry, report, set_up
+from .exchange import status
 from .repairs import fix, issues
 from .test_readings import BOUND_KWH, ENERGY, START, Site
 
@@ -71,10 +72,11 @@ class Exchange(Site):
 
     async def answer(self) -> None:
         """Let the gateway answer what it was asked."""
-        replies = {1: "status_reply", 2: "settings_reply", 18: "read_now_ack"}
+        settings, read_now = captured("settings_reply"), captured("read_now_ack")
+        replies = {1: status(), 2: settings, 18: read_now}
         while asked := [row["gw"]["msg_id"] for row in self.link.sent()]:
             for msg_id in asked:
-                self.link.deliver(captured(replies[msg_id]))
+                self.link.deliver(replies[msg_id])
             await self.hass.async_block_till_done()
 
     async def fall_silent(self) -> None:

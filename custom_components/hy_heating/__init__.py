@@ -25,7 +25,7 @@ from .hyheat.errors import (
     SubscriptionRefusedError,
 )
 from .identity import gateway_identifier, meter_identifier
-from .issues import async_clear_entry, async_clear_named
+from .issues import async_clear_entry, async_clear_named, async_tell_subscription
 from .links import (
     LinkSettings,
     MqttNotConnectedError,
@@ -93,6 +93,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
     except BaseException as err:
         await gateway.async_stop()
         await link.async_release()
+        if isinstance(err, SubscriptionRefusedError):
+            async_tell_subscription(hass, entry, err.topic, settings.address)
         if isinstance(err, LinkError):
             raise _not_ready(err, settings) from err
         raise

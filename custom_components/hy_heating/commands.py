@@ -12,6 +12,7 @@ from homeassistant.core import CALLBACK_TYPE, callback
 from homeassistant.helpers import issue_registry as ir
 
 from .const import DOMAIN, FAILURES_TO_REPORT
+from .contest import Contest
 from .errors import to_home_assistant, unknown_device
 from .hyheat.client import PendingOpening
 from .hyheat.errors import FailureReason, HyHeatError, ReplyError
@@ -134,6 +135,7 @@ class ValveCommands:
         """Start with none under way."""
         self.pending_opening_pct: int | float | None = None
         """The opening that the device confirmed and has not yet shown."""
+        self.contest = Contest()
         self._meter = meter
         self._latest: Command | None = None
         self._disobeyed = 0
@@ -189,6 +191,7 @@ class ValveCommands:
             raise to_home_assistant(err, meter.number) from err
         command = Command(pending, opening_pct, meter.opening_pct)
         self._latest = command
+        self.contest.see(opening_pct, meter.gateway.now_s(), own=True)
         meter.gateway.counters.under_way += 1
         pending.replied.add_done_callback(lambda _: self._confirmed(command))
         pending.ended.add_done_callback(lambda ended: self._ended(command, ended.result()))
@@ -199,6 +202,7 @@ class ValveCommands:
         """Take note of another master's command for this valve."""
         self._latest = None
         self.pending_opening_pct = opening_pct
+        self.contest.see(opening_pct, self._meter.gateway.now_s(), own=False)
         self._tell(
             CommandReport(
                 verdict=Verdict.FOREIGN, wished=opening_pct, before=self._meter.opening_pct

@@ -47,6 +47,8 @@ ISSUE_COUNTER_RESET = "counter_reset"
 ISSUE_REVERSED = "temperatures_reversed"
 ISSUE_FLOW_SCALE = "flow_scale"
 ISSUE_METER_APPEARED = "meter_appeared"
+ISSUE_METER_GONE = "meter_gone"
+ISSUE_SUBSCRIPTION_REFUSED = "subscription_refused"
 
 DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
@@ -70,6 +72,23 @@ DEFAULT_OUT_OF_SEASON_INTERVAL = timedelta(minutes=1440)
 """The captured upload intervals, until a gateway told its own."""
 SAVE_DELAY_S = 25
 """Readings are written together: a crash loses less than the last 30 s."""
+GONE_AFTER = timedelta(days=30)
+"""A meter that was not heard for so long is offered for removal."""
+GATEWAY_SILENT_IN_SEASON = timedelta(days=1)
+"""Power cuts and outages of 4G end within hours; a day without heating data needs a person."""
+GATEWAY_SILENT_OUT_OF_SEASON = timedelta(days=7)
+"""Nobody freezes, and a plant at rest may be switched off for work."""
+MBUS_MIN_MV = 12_000
+"""EN 13757-2: a mark is 21 to 42 V at a device, a space at least 12 V (36 V and 24 V at most
+masters). The captured 29.4 V lies between: whether it is a mark, a space or a mean is not known, so
+only what no level of a working bus can be is odd (inferred)."""
+MBUS_MAX_MV = 42_000
+MBUS_MAX_MA = 800
+"""512 unit loads of 1.5 mA are 768 mA: no segment drives more (captured: 3 mA; inferred)."""
+MBUS_ODD_REPLIES = 3
+"""So many status replies in a row, half an hour: a bus that is being read is measured anywhere."""
+CLOCK_DRIFT_LIMIT = timedelta(days=1)
+"""A valve that is a whole day off follows its own schedules on the wrong day; captured: 42 h."""
 NEW_METER_DAYS = 30
 """So long a meter that appeared can be asked about: by then a missing one is no longer expected."""
 MAX_METERS = 512

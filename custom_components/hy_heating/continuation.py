@@ -80,6 +80,11 @@ class StatisticsCorrections:
         self.pending.append(Correction(number, field, old, new, state.last_updated))
 
     @callback
+    def async_forget(self, number: str) -> None:
+        """Give up what was planned for a meter that was removed."""
+        self.pending = [row for row in self.pending if row.number != number]
+
+    @callback
     def async_move(self, old: str, new: str) -> None:
         """Let a meter have the corrections of another one, whose entities it takes over."""
         self.pending = [

@@ -17,6 +17,7 @@ from homeassistant.util.json import json_loads
 
 from . import issues
 from .commands import CommandCounters, CommandReport
+from .conditions import SiteConditions, is_mbus_odd
 from .const import (
     AVAILABILITY_CHECK_INTERVAL,
     CONF_GATEWAY_ID,
@@ -50,6 +51,7 @@ from .hyheat.errors import LinkAuthError, RefusalReason, ReplyError
 from .hyheat.model import MeterReading, UnknownReading
 from .hyheat.season import in_season
 from .hyheat.session import Timing
+from .identity import meter_identifier
 from .links import MqttNotLoadedError, SharedLink
 from .meter import (
     CABINET_KIND,
@@ -91,11 +93,13 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self.meters: dict[str, MeterCoordinator] = {}
         self.silence: Silence | None = None
         self.judged_from_s = self.now_s()
-        self._link = link
+        self.link = link
         self._new_meter_listeners: list[Callable[[MeterCoordinator], None]] = []
         self.readings = GatewayReadings(self, entry)
         self.replacements = MeterReplacements(self, entry)
         self._catching_up: asyncio.Task[None] | None = None
+        self.conditions = SiteConditions(self)
+        self.odd_mbus_replies = 0
         self._settings_s: float | None = None
         self._last_heard: datetime | None = None
         self._heating: bool | None = None
@@ -125,7 +129,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         await self._async_restore()
         await self.client.start()
         self._on_unload(self.readings.async_start())
-        self._on_unload(self._link.add_status_listener(self._link_changed))
+        self._on_unload(self.link.add_status_listener(self._link_changed))
         for action, interval in (
             (self._judge, AVAILABILITY_CHECK_INTERVAL),
             (self._async_poll, STATUS_INTERVAL),
@@ -139,6 +143,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         """Go on where that takes entities that show the present values."""
         if self.replacements.async_continue():
             await self._store.async_save()
+        self.conditions.async_review()
 
     async def async_stop(self) -> None:
         """End every request, leave the link, and keep the readings."""
@@ -277,6 +282,20 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             raise to_home_assistant(err, self.gateway_id) from err
 
     @callback
+    def async_remove_meter(self, number: str) -> bool:
+        """Remove the device of a meter that is missing; return whether it still is."""
+        if number not in self.replacements.missing:
+            return False
+        self.async_forget_meter(number)
+        registry = dr.async_get(self.hass)
+        device = registry.async_get_device_by_identifier(
+            meter_identifier(self.gateway_id, number), self.config_entry.entry_id
+        )
+        if device is not None:
+            registry.async_remove_device(device.id)
+        return True
+
+    @callback
     def async_forget_meter(self, number: str) -> None:
         """Drop a meter whose device was removed; it returns with its next report."""
         self.meters.pop(number, None)
@@ -298,6 +317,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
                 self._reading_received(event)
             case StatusReceived(status=status):
                 self.data = replace(self.data, status=status)
+                self.odd_mbus_replies = self.odd_mbus_replies + 1 if is_mbus_odd(status) else 0
                 self._update_device(status)
                 self._told()
             case SettingsReceived(settings=settings):
@@ -327,7 +347,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     def _link_changed(self, up: bool) -> None:
         if up:
             return
-        if isinstance(self._link.failure, LinkAuthError):
+        if isinstance(self.link.failure, LinkAuthError):
             self.config_entry.async_start_reauth(self.hass)
         if self.silence in LINK_SILENCES and self.silence is not self._link_silence:
             self.silence = self._link_silence  # it is still away, but for another reason
@@ -336,7 +356,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
     @property
     def _link_silence(self) -> Silence:
         """What it means to the gateway that its link is down."""
-        missing = isinstance(self._link.failure, MqttNotLoadedError)
+        missing = isinstance(self.link.failure, MqttNotLoadedError)
         return Silence.MQTT if missing else Silence.BROKER
 
     def _availability_changed(self, event: AvailabilityChanged) -> None:
@@ -365,6 +385,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         for meter in self.meters.values():
             meter.async_judge()
         self.replacements.async_judged()
+        self.conditions.async_review()
         self.async_update_listeners()
 
     def _judge_season(self) -> None:

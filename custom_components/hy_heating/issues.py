@@ -15,6 +15,7 @@ from .const import (
     ISSUE_FLOW_SCALE,
     ISSUE_METER_APPEARED,
     ISSUE_REVERSED,
+    ISSUE_SUBSCRIPTION_REFUSED,
 )
 from .continuation import COUNTER_SENSORS
 from .hyheat.model import Register
@@ -119,6 +120,22 @@ def async_tell_replacement(
             "missing": listed(names.get(old, old) for old in missing),
         },
         data={"entry_id": entry.entry_id, "kind": ISSUE_METER_APPEARED, "number": number},
+    )
+
+
+@callback
+def async_tell_subscription(
+    hass: HomeAssistant, entry: ConfigEntry, topic: str, broker: str
+) -> None:
+    """Raise that the broker does not let us read a gateway; set-up clears it when it succeeds."""
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        issue_id(ISSUE_SUBSCRIPTION_REFUSED, entry),
+        is_fixable=False,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=ISSUE_SUBSCRIPTION_REFUSED,
+        translation_placeholders={"gateway": entry.title, "topic": topic, "broker": broker},
     )
 
 

@@ -65,6 +65,16 @@ class MeterData:
         """The device type: cabinet, valve or unknown."""
         return self.reading.device if isinstance(self.reading, MeterReading) else UNKNOWN_KIND
 
+    @property
+    def clock_drift_s(self) -> int | None:
+        """How far the device's clock is ahead of the time of receipt, None where it has none."""
+        values = self.reading.values if isinstance(self.reading, MeterReading) else {}
+        clock = values.get("device_clock")
+        if not isinstance(clock, datetime):
+            return None
+        local = clock.replace(tzinfo=dt_util.get_default_time_zone())
+        return round((local - self.received).total_seconds())
+
     def number(self, key: str) -> int | float | None:
         """Return a numeric value of the reading, None where unknown."""
         return self.reading.number(key) if isinstance(self.reading, MeterReading) else None

@@ -100,6 +100,7 @@ class GatewayReadings:
     @callback
     def async_forget(self, number: str) -> None:
         """Forget a meter that was removed."""
+        self.corrections.async_forget(number)
         if self.memories.pop(number, None):
             self._told.pop(number, None)
             self._tell_flow_scale()

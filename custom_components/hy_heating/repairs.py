@@ -25,6 +25,7 @@ from .const import (
     ISSUE_COUNTER_RESET,
     ISSUE_FLOW_SCALE,
     ISSUE_METER_APPEARED,
+    ISSUE_METER_GONE,
     ISSUE_REVERSED,
 )
 from .identity import meter_names
@@ -93,6 +94,15 @@ class ReversedFlow(_FixFlow):
         return self._change_options(entry, {CONF_SWAPPED_METERS: sorted(swapped)})
 
 
+class MeterGoneFlow(_FixFlow):
+    """Removes a meter that has not reported for a month."""
+
+    @callback
+    @override
+    def _fix(self, entry: HyConfigEntry, data: IssueData) -> bool:
+        return entry.runtime_data.gateway.async_remove_meter(str(data["number"]))
+
+
 class FlowScaleFlow(_FixFlow):
     """Sets what the flows of a gateway are multiplied with."""
 
@@ -148,6 +158,7 @@ _FLOWS: dict[str, type[RepairsFlow]] = {
     ISSUE_COUNTER_RESET: CounterResetFlow,
     ISSUE_REVERSED: ReversedFlow,
     ISSUE_FLOW_SCALE: FlowScaleFlow,
+    ISSUE_METER_GONE: MeterGoneFlow,
     ISSUE_METER_APPEARED: ReplacementFlow,
 }
 

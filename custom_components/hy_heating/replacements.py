@@ -4,7 +4,7 @@ A new meter has a new number, so it shows up beside the one that it was built in
 takes that one's place (entity ids, names, area, history, statistics) only a person knows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 import logging
@@ -101,6 +101,11 @@ class MeterReplacements:
         self._new.pop(number, None)
         self._missing.discard(number)
         self._offer()
+
+    @property
+    def missing(self) -> AbstractSet[str]:
+        """The meters that fell silent by their own rules and have not reported since."""
+        return self._missing
 
     # --- The question ------------------------------------------------------------------------
 

@@ -28,7 +28,6 @@ from homeassistant.const import (
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
-from homeassistant.util import dt as dt_util
 
 from .commands import CommandCounters
 from .coordinator import GatewayCoordinator
@@ -78,15 +77,6 @@ def _power_w(meter: MeterData) -> float | None:
         meter.number("supply_temperature_c"),
         meter.number("return_temperature_c"),
     )
-
-
-def _clock_drift_s(meter: MeterData) -> int | None:
-    """Return how far the device's clock is ahead of the time of receipt, in seconds."""
-    clock = _field(meter, "device_clock")
-    if not isinstance(clock, datetime):
-        return None
-    local = clock.replace(tzinfo=dt_util.get_default_time_zone())
-    return round((local - meter.received).total_seconds())
 
 
 def _temperature(key: str, *, decimals: int) -> MeterSensorDescription:
@@ -248,7 +238,7 @@ VALVE_SENSORS = (
         device_class=SensorDeviceClass.DURATION,
         native_unit_of_measurement=UnitOfTime.SECONDS,
         suggested_display_precision=0,
-        value_fn=_clock_drift_s,
+        value_fn=lambda meter: meter.clock_drift_s,
         entity_category=_DIAGNOSTIC,
         entity_registry_enabled_default=False,
     ),

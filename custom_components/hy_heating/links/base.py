@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set as AbstractSet
 from functools import partial
 import logging
 from typing import override
@@ -68,6 +68,11 @@ class SharedLink(BaseLink):
     @abstractmethod
     def failure(self) -> LinkError | None:
         """Why it is not connected, or what does not work although it is."""
+
+    @property
+    def refused_topics(self) -> AbstractSet[str]:
+        """The topics that the broker does not let us subscribe to, as far as it tells."""
+        return frozenset()
 
     @property
     @abstractmethod

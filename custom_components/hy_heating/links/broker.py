@@ -1,7 +1,7 @@
 """The connection to a broker that every gateway behind it shares."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Set as AbstractSet
 from contextlib import suppress
 import logging
 import random
@@ -60,6 +60,11 @@ class BrokerLink(SharedLink, ClientLink):
         self._refused: set[str] = set()
         self._try_now = asyncio.Event()
         self._task: asyncio.Task[None]
+
+    @property
+    @override
+    def refused_topics(self) -> AbstractSet[str]:
+        return self._refused
 
     @property
     @override
