@@ -6,12 +6,14 @@ import hmac
 import re
 from typing import Any
 
-from homeassistant.components.diagnostics import REDACTED
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_HOST, CONF_PASSWORD, CONF_USERNAME
 
 from .const import CONF_AREA_ID, CONF_CA_CERTIFICATE, CONF_HASH_KEY, CONF_PREFIX
 from .hyheat.frame import END, HEADER_SIZE, TRAILER_SIZE, checksum
+
+REDACTED = "**REDACTED**"
+"""As Home Assistant's own diagnostics write it; that module is no dependency of this one."""
 
 _SECRETS = {CONF_PASSWORD, CONF_USERNAME, CONF_CA_CERTIFICATE, CONF_HASH_KEY, "iccid"}
 _PLACES = {CONF_HOST, CONF_PREFIX, CONF_AREA_ID, "title"}

@@ -1,4 +1,4 @@
-"""Check the JSON files and the versions that are named in more than one place."""
+"""Check what says what this repository is: JSON, pins, versions, and what hassfest and HACS ask."""
 
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -9,20 +9,19 @@ import sys
 import tomllib
 from typing import Any
 
+from metadata_hacs import check_brand, check_hacs
+from metadata_hassfest import (
+    INTEGRATION,
+    check_actions,
+    check_dependencies,
+    check_icons,
+    check_manifest,
+    check_quality_scale,
+    check_translations,
+)
+
 ROOT = Path(__file__).parents[1]
 SKIPPED = {"__pycache__", "node_modules"}
-HACS_KEYS = {
-    "content_in_root",
-    "country",
-    "filename",
-    "hacs",
-    "hide_default_branch",
-    "homeassistant",
-    "name",
-    "persistent_directory",
-    "render_readme",
-    "zip_release",
-}
 
 
 def json_files(folder: Path) -> Iterator[Path]:
@@ -55,28 +54,18 @@ def parse(path: Path) -> Any:  # noqa: ANN401 - JSON is any of its types
     return json.loads(text, object_pairs_hook=unique)
 
 
-def check_json() -> Iterator[str]:
+def check_json(root: Path) -> Iterator[str]:
     """Yield a complaint for each JSON file that cannot be read."""
-    for path in json_files(ROOT):
+    for path in json_files(root):
         try:
             parse(path)
         except ValueError as err:
-            yield f"{path.relative_to(ROOT)}: {err}"
+            yield f"{path.relative_to(root)}: {err}"
 
 
-def check_manifest(manifest: dict[str, Any], project: dict[str, Any]) -> Iterator[str]:
-    """Yield complaints about the manifest."""
-    keys = list(manifest)
-    wanted = ["domain", "name", *sorted(set(keys) - {"domain", "name"})]
-    if keys != wanted:
-        yield f"manifest.json: keys must come as {', '.join(wanted)}"
-    if manifest["version"] != project["project"]["version"]:
-        yield "manifest.json: its version is not the one in pyproject.toml"
-
-
-def check_pins(manifest: dict[str, Any], project: dict[str, Any]) -> Iterator[str]:
+def check_pins(root: Path) -> Iterator[str]:
     """Yield complaints about pins that do not agree."""
-    groups = project["dependency-groups"]
+    groups = _project(root)["dependency-groups"]
     direct = {
         pin.partition(";")[0].strip()
         for group in groups.values()
@@ -86,31 +75,55 @@ def check_pins(manifest: dict[str, Any], project: dict[str, Any]) -> Iterator[st
     for pin in sorted(direct):
         if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9.]*", pin):
             yield f"pyproject.toml: {pin} is not an exact pin in lower case"
-    lines = (ROOT / "scripts/lib/requirements.txt").read_text(encoding="utf-8").splitlines()
+    lines = (root / "scripts/lib/requirements.txt").read_text(encoding="utf-8").splitlines()
     locked = {line.partition(";")[0].strip() for line in lines}
     for pin in sorted(direct - locked):
         yield f"scripts/lib/requirements.txt: no {pin}; next: run scripts/lock"
-    for pin in sorted(set(manifest["requirements"]) - direct):
+    for pin in sorted(set(_manifest(root)["requirements"]) - direct):
         yield f"pyproject.toml: no {pin}, which manifest.json requires"
 
 
-def check_hacs(hacs: dict[str, Any]) -> Iterator[str]:
-    """Yield complaints about hacs.json."""
-    for key in sorted(set(hacs) - HACS_KEYS):
-        yield f"hacs.json: HACS does not know {key}"
-    if hacs["homeassistant"] != version("homeassistant"):
+def check_versions(root: Path) -> Iterator[str]:
+    """Yield complaints about versions that are named in more than one place."""
+    if _manifest(root)["version"] != _project(root)["project"]["version"]:
+        yield "manifest.json: its version is not the one in pyproject.toml"
+    if parse(root / "hacs.json").get("homeassistant") != version("homeassistant"):
         yield f"hacs.json: the tests run on Home Assistant {version('homeassistant')}"
+
+
+def _project(root: Path) -> dict[str, Any]:
+    return tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+def _manifest(root: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = parse(root / INTEGRATION / "manifest.json")
+    return manifest
+
+
+CHECKS = (
+    check_manifest,
+    check_dependencies,
+    check_translations,
+    check_icons,
+    check_actions,
+    check_quality_scale,
+    check_hacs,
+    check_brand,
+    check_pins,
+    check_versions,
+)
+
+
+def all_complaints(root: Path) -> list[str]:
+    """Return everything that is wrong with a repository; what cannot be read comes alone."""
+    if unreadable := list(check_json(root)):
+        return unreadable
+    return [complaint for check in CHECKS for complaint in check(root)]
 
 
 def main() -> int:
     """Print all complaints and return the exit status."""
-    complaints = list(check_json())
-    if not complaints:
-        manifest = parse(ROOT / "custom_components/hy_heating/manifest.json")
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-        complaints += check_manifest(manifest, project)
-        complaints += check_pins(manifest, project)
-        complaints += check_hacs(parse(ROOT / "hacs.json"))
+    complaints = all_complaints(ROOT)
     for complaint in complaints:
         print(complaint)
     return 1 if complaints else 0
