@@ -5,14 +5,13 @@ None of them shows with the inputs that a run begins with: each must be found.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 from unittest.mock import patch
 
 from custom_components.hy_heating.hyheat import envelope, frame
 from custom_components.hy_heating.hyheat.devices import DEVICES
 from custom_components.hy_heating.hyheat.errors import EnvelopeError, FrameError
-from custom_components.hy_heating.hyheat.model import ErrorReply
+from custom_components.hy_heating.hyheat.model import ErrorReply, Value
 from custom_components.hy_heating.meter import MeterData
 
 _PACKAGE = "custom_components.hy_heating"
@@ -86,17 +85,20 @@ def _unlimited(device: str, key: str, offset: int, width: int) -> Callable[[], A
     @contextmanager
     def fault() -> Iterator[None]:
         layout = DEVICES[device].layout
-        right = type(layout).decode
+        right = layout.decode
 
-        @wraps(right)
-        def decode(self: object, payload: bytes) -> dict[str, Any]:
-            values = right(layout, payload) if self is layout else right(self, payload)  # type: ignore[arg-type]
-            if self is layout and values[key] is None:
-                values[key] = int.from_bytes(payload[offset : offset + width], "little") / 10
+        def decode(data: bytes, begin: int) -> dict[str, Value]:
+            values = right(data, begin)
+            if values[key] is None:
+                part = data[begin + offset : begin + offset + width]
+                values[key] = int.from_bytes(part, "little") / 10
             return values
 
-        with patch.object(type(layout), "decode", decode):
+        object.__setattr__(layout, "decode", decode)  # it is frozen
+        try:
             yield
+        finally:
+            object.__setattr__(layout, "decode", right)
 
     return fault
 
