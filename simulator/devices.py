@@ -143,10 +143,11 @@ class VirtualMeter(ABC):
 
     def _set_reply(self, command: Frame, target_pct: float, faults: Faults) -> Frame:
         data = command.data[:DI_SER_SIZE]
-        if self.spec.opening.echoed:
+        opening = self.spec.opening
+        if opening and opening.echoed:
             if faults.hit(FaultKind.WRONG_ECHO, self.number):
                 target_pct = target_pct - 10 if target_pct >= 10 else target_pct + 10  # noqa: PLR2004 - stays within 0 to 100
-            data += self.spec.opening.codec.encode(target_pct)
+            data += opening.codec.encode(target_pct)
         return build(command.device_type, command.address, command.control | REPLY_BIT, data)
 
     def _refusal(self, command: Frame) -> Frame:

@@ -302,9 +302,11 @@ class VirtualGateway:
 
 def _is_braced(meter: VirtualMeter, command: Frame | None) -> bool:
     """Whether a reply has the malformed shape; captured so for household valves set above 0."""
+    opening = HOUSEHOLD_VALVE.opening
     return (
         meter.spec is HOUSEHOLD_VALVE
         and command is not None
-        and command.control == HOUSEHOLD_VALVE.opening.control
+        and opening is not None
+        and command.control == opening.control
         and command.payload != b"\x00"
     )

@@ -27,7 +27,13 @@ from custom_components.hy_heating.hyheat.devices import (
     to_reading,
 )
 from custom_components.hy_heating.hyheat.errors import FrameError, FrameErrorKind, RequestError
-from custom_components.hy_heating.hyheat.fields import Grade
+from custom_components.hy_heating.hyheat.fields import (
+    VOLUME,
+    Grade,
+    Layout,
+    quantity,
+    value_field,
+)
 from custom_components.hy_heating.hyheat.frame import Frame, build, parse
 from custom_components.hy_heating.hyheat.model import (
     ErrorReply,
@@ -65,6 +71,42 @@ def layout_error(frame: Frame, protocol_code: str | None = None) -> FrameError:
         interpret(frame, protocol_code)
     assert caught.value.kind is FrameErrorKind.LAYOUT
     return caught.value
+
+
+WATER_METER = DeviceSpec(
+    key="water_meter",
+    name="water meter",
+    type_code=0x11,
+    protocol_code="2011",
+    layout=Layout(
+        5, (value_field(0, "volume_m3", quantity(VOLUME, written_as=0x2C), Grade.STANDARD, "v"),)
+    ),
+    samples=(),
+)
+"""A made-up device without a valve: 12345.67 m3 would be written 67 45 23 01 and unit 2C."""
+
+
+@pytest.fixture
+def water_meter(monkeypatch: pytest.MonkeyPatch) -> MeterAddress:
+    monkeypatch.setitem(DEVICES, WATER_METER.key, WATER_METER)
+    monkeypatch.setitem(devices._BY_TYPE_CODE, WATER_METER.type_code, WATER_METER)
+    return MeterAddress(WATER_METER.key, bytes.fromhex("12345678001111"))
+
+
+class TestADeviceWithoutAValve:
+    def test_its_report_is_read(self, water_meter: MeterAddress) -> None:
+        frame = report_frame(water_meter, 0, bytes.fromhex("674523012C"))
+        reading = to_reading(parse(frame.raw))
+        assert isinstance(reading, MeterReading)
+        assert reading.values == {"volume_m3": 12345.67}
+        assert openings_shown(reading) == ()
+
+    def test_it_cannot_be_told_to_move(self, water_meter: MeterAddress) -> None:
+        with pytest.raises(RequestError, match="a water meter has no valve"):
+            set_opening_frame(water_meter, 50)
+
+    def test_a_command_to_move_says_nothing(self, water_meter: MeterAddress) -> None:
+        layout_error(build(0x11, water_meter.address, 0x04, bytes.fromhex("A0190032")))
 
 
 class TestSamples:
@@ -120,7 +162,8 @@ class TestSamples:
     @pytest.mark.parametrize("spec", DEVICES.values(), ids=lambda spec: spec.key)
     def test_every_kind_of_frame_is_seen(self, spec: DeviceSpec) -> None:
         kinds = {type(interpret(parse(sample.hex))) for sample in spec.samples}
-        assert kinds == {MeterReading, SetOpeningFrame, SetOpeningReply, ErrorReply, ReadFrame}
+        moves = {SetOpeningFrame, SetOpeningReply} if spec.opening else set()
+        assert kinds == {MeterReading, ErrorReply, ReadFrame} | moves
 
     @pytest.mark.parametrize(("spec", "size"), [(CABINET, 56), (HOUSEHOLD_VALVE, 42)])
     def test_every_byte_is_accounted_for_once(self, spec: DeviceSpec, size: int) -> None:

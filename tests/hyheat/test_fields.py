@@ -38,7 +38,7 @@ USED = {
     for spec in DEVICES.values()
     for row in spec.layout.fields
     if row.codec
-} | {f"{spec.key}.set_opening": spec.opening.codec for spec in DEVICES.values()}
+} | {f"{spec.key}.set_opening": spec.opening.codec for spec in DEVICES.values() if spec.opening}
 
 
 def at(

@@ -6,7 +6,12 @@ import re
 
 import pytest
 
-from custom_components.hy_heating.hyheat.devices import CABINET, HOUSEHOLD_VALVE, DeviceSpec
+from custom_components.hy_heating.hyheat.devices import (
+    CABINET,
+    DEVICES,
+    HOUSEHOLD_VALVE,
+    DeviceSpec,
+)
 from custom_components.hy_heating.hyheat.envelope import decode
 from custom_components.hy_heating.hyheat.explain import explain
 from custom_components.hy_heating.hyheat.fields import (
@@ -88,7 +93,8 @@ def test_unit_codes() -> None:
 
 def test_control_codes() -> None:
     rows = {row[0]: (row[1], row[2]) for row in cells("3", "| command | reply | error |")}
-    used = {f"{spec.opening.control:02X}" for spec in (CABINET, HOUSEHOLD_VALVE)} | {"01"}
+    moving = [spec.opening for spec in DEVICES.values() if spec.opening]
+    used = {f"{command.control:02X}" for command in moving} | {"01"}
     assert rows.keys() == used
     for command, answers in rows.items():
         code = int(command, 16)

@@ -6,7 +6,7 @@ DeviceSpec and one more row in DEVICES.
 
 from datetime import datetime
 
-from ..errors import FrameError, FrameErrorKind
+from ..errors import FrameError, FrameErrorKind, RequestError
 from ..frame import (
     DI_SER_SIZE,
     END,
@@ -83,8 +83,9 @@ def interpret(frame: Frame, protocol_code: str | None = None) -> FrameContent:
         )
     if (frame.command_control, frame.di) == (READ_CONTROL, READ_DI):
         return _report(spec, frame) if frame.is_reply else _read(spec, frame)
-    if (frame.command_control, frame.di) == (spec.opening.control, spec.opening.di):
-        return _set_opening(spec, spec.opening, frame)
+    command = spec.opening
+    if command and (frame.command_control, frame.di) == (command.control, command.di):
+        return _set_opening(spec, command, frame)
     raise _layout_error(
         frame,
         _CONTROL_OFFSET,
@@ -185,10 +186,12 @@ def plain(value: Value) -> int | float | str | None:
 def set_opening_frame(meter: MeterAddress, opening_pct: float) -> Frame:
     """Return the command that moves a meter's valve to an opening of 0 to 100 %.
 
-    Raises RequestError for any other opening.
+    Raises RequestError for any other opening, and for a device without a valve.
     """
     spec = DEVICES[meter.device]
     command = spec.opening
+    if command is None:
+        raise RequestError(f"a {spec.name} has no valve")
     data = command.di.to_bytes(2) + bytes((command.ser,)) + command.codec.encode(opening_pct)
     return build(spec.type_code, meter.address, command.control, data)
 

@@ -42,9 +42,10 @@ class Sample:
 class DeviceSpec:
     """One device type.
 
-    `proof_fields` are the fields that must all show an opening before it counts as reached,
-    `counters` those that only ever grow. `report_size` is that of a whole report, `report_head`
-    its control code, length and data identifier.
+    `opening` is None for a device without a valve. `proof_fields` are the fields that must all
+    show an opening before it counts as reached, `counters` those that only ever grow.
+    `report_size` is that of a whole report, `report_head` its control code, length and data
+    identifier.
     """
 
     key: str
@@ -52,9 +53,9 @@ class DeviceSpec:
     type_code: int
     protocol_code: str
     layout: Layout
-    opening: OpeningCommand
-    proof_fields: tuple[str, ...]
     samples: tuple[Sample, ...]
+    opening: OpeningCommand | None = None
+    proof_fields: tuple[str, ...] = ()
     counters: tuple[str, ...] = ()
     report_size: int = field(init=False)
     report_head: bytes = field(init=False)
