@@ -17,6 +17,7 @@ from homeassistant.helpers.typing import ConfigType
 from .actions import async_register_actions
 from .const import CONF_AREA_ID, CONNECT_TIMEOUT_S, DOMAIN, MANUFACTURER
 from .coordinator import GatewayCoordinator
+from .discovery import async_watch
 from .hyheat.errors import (
     LinkAuthError,
     LinkError,
@@ -103,6 +104,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
         await gateway.async_stop()
 
     entry.async_on_unload(hass.bus.async_listen_once(EVENT_HOMEASSISTANT_STOP, stop))
+    if settings.discovery:
+        entry.async_on_unload(async_watch(hass, settings))
     return True
 
 

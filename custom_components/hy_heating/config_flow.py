@@ -1,7 +1,7 @@
 """Config flow: a broker, then the gateways behind it, listened for or typed in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, override
 
 from homeassistant.config_entries import (
@@ -16,16 +16,19 @@ from homeassistant.config_entries import (
 from homeassistant.const import CONF_NAME
 from homeassistant.core import callback
 from homeassistant.data_entry_flow import AbortFlow
+from homeassistant.helpers.typing import DiscoveryInfoType
 import voluptuous as vol
 
 from .const import CONF_GATEWAY_ID, CONF_GATEWAYS, CONF_NEW_METER, CONF_OLD_METER, DOMAIN
+from .discovery import KEY_GATEWAY, KEY_LINK
 from .flow_broker import BrokerFlow, Input
-from .flow_links import sharing_entries
-from .flow_listen import Window, async_listen, async_probe
+from .flow_links import address_of, known_links, sharing_entries
+from .flow_listen import HeardGateway, Window, async_listen, async_probe
 from .flow_options import HyOptionsFlow
 from .flow_schemas import (
     BUILDING_SCHEMA,
     GATEWAY_ID_SCHEMA,
+    async_discovered_label,
     async_heard_schema,
     meter_labels,
     replace_meter_schema,
@@ -48,6 +51,8 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
 
     _window: Window
     _status: StatusReply
+    _discovered: HeardGateway
+    _link_key: Hashable
 
     def __init__(self) -> None:
         """Begin with nothing under way."""
@@ -64,6 +69,38 @@ class HyConfigFlow(BrokerFlow, domain=DOMAIN):
     @override
     def async_get_options_flow(config_entry: ConfigEntry) -> OptionsFlow:
         return HyOptionsFlow()
+
+    # --- A gateway that was heard on an own broker -------------------------------------------
+
+    @override
+    async def async_step_integration_discovery(
+        self, discovery_info: DiscoveryInfoType
+    ) -> ConfigFlowResult:
+        """Begin with a gateway that has no entry."""
+        self._link_key = discovery_info[KEY_LINK]
+        self._discovered = discovery_info[KEY_GATEWAY]
+        gateway_id = self._discovered.gateway_id
+        await self.async_set_unique_id(gateway_id)
+        self._abort_if_unique_id_configured()
+        label = await async_discovered_label(self.hass, self._discovered)
+        self.context["title_placeholders"] = {CONF_NAME: label}
+        self._choose([gateway_id])
+        return await self.async_step_discovered()
+
+    async def async_step_discovered(self, user_input: Input = None) -> ConfigFlowResult:
+        """Show what is known of the gateway, and ask for its building."""
+        for settings, _ in known_links(self._entries).values():
+            if settings.key == self._link_key and settings.discovery:
+                self._settings = settings  # as it is now: the password may have changed
+                break
+        else:
+            return self.async_abort(reason="no_longer_discovered")
+        shown = {
+            "broker": address_of(settings),
+            "messages": str(self._discovered.messages),
+            **status_placeholders(self._discovered.status),
+        }
+        return await self._show_building("discovered", user_input, shown)
 
     # --- Which gateways --------------------------------------------------------------------
 

@@ -119,6 +119,15 @@ def replace_meter_schema(labels: Mapping[str, str]) -> vol.Schema:
     )
 
 
+async def async_discovered_label(hass: HomeAssistant, gateway: HeardGateway) -> str:
+    """Return what the card of a discovered gateway says."""
+    texts = await async_get_translations(hass, hass.config.language, "common", {DOMAIN})
+    if gateway.status is None:
+        return _heard_label(gateway, texts)
+    shown = {CONF_GATEWAY_ID: gateway.gateway_id, **status_placeholders(gateway.status)}
+    return texts[f"component.{DOMAIN}.common.discovered_gateway"].format(**shown)
+
+
 def window_placeholders(window: Window, prefix: str) -> dict[str, str]:
     """Return what the listening window heard so far."""
     ids = sorted(window.gateways)

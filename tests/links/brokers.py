@@ -1,12 +1,13 @@
 """A broker in this process: amqtt, which speaks MQTT 3.1.1."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 import socket
 from typing import Any, override
 
+from amqtt.adapters import StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import Action, BaseContext
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
@@ -66,6 +67,39 @@ class ForbiddenTopics(BaseTopicPlugin):
         return not (action is Action.SUBSCRIBE and topic in self.forbidden)
 
 
+class _Snapshots[K, V](dict[K, V]):
+    """A dictionary that may change while somebody goes through it.
+
+    amqtt does that with its own, and waits in between.
+    """
+
+    @override
+    def __iter__(self) -> Iterator[K]:
+        return iter(list(super().__iter__()))
+
+    @override
+    def items(self) -> Any:
+        return list(super().items())
+
+    @override
+    def values(self) -> Any:
+        return list(super().values())
+
+
+_adapter_close = StreamWriterAdapter.close
+
+
+async def _close_in_any_case(adapter: StreamWriterAdapter) -> None:
+    """Close a connection also where its client was faster; amqtt then only fails."""
+    try:
+        await _adapter_close(adapter)
+    finally:
+        adapter._writer.close()
+
+
+StreamWriterAdapter.close = _close_in_any_case  # type: ignore[assignment, method-assign]
+
+
 @dataclass
 class AmqttBroker:
     """amqtt on one port, which can be stopped and started again."""
@@ -89,6 +123,9 @@ class AmqttBroker:
                 },
             }
         )
+        self._broker._subscriptions = _Snapshots()
+        self._broker._retained_messages = _Snapshots()
+        self._broker._sessions = _Snapshots()
         await self._broker.start()
 
     async def stop(self) -> None:

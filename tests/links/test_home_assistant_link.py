@@ -84,7 +84,7 @@ def own_records(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [
         record.getMessage()
         for record in caplog.records
-        if record.levelno >= level and record.name.endswith(".links.home_assistant")
+        if record.levelno >= level and ".links." in record.name
     ]
 
 

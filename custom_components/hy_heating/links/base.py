@@ -89,6 +89,10 @@ class SharedLink(BaseLink):
         if not self.connected:
             raise self._down or LinkError("the connection was lost")
 
+    def _log(self, level: int, text: str, *args: object) -> None:
+        """Log a change of the connection: of the shared link only, once for the broker."""
+        _LOGGER.log(level if self._release else logging.DEBUG, text, *args)
+
     async def async_release(self) -> None:
         """Give the link back; the last user's release closes the connection."""
         if self._release is None:

@@ -188,7 +188,7 @@ class BrokerLink(SharedLink, ClientLink):
         self._down = None
         self._settled.set()
         if self._was_up:
-            _LOGGER.info("Connected to broker %s again", self.settings.address)
+            self._log(logging.INFO, "Connected to broker %s again", self.settings.address)
         self._was_up = True
         self._rival.async_came()
         self._tell_of_session(client)
@@ -218,5 +218,5 @@ class BrokerLink(SharedLink, ClientLink):
             return
         # A first failure is reported by whoever waits for the connection.
         if self._was_up and (before is None or isinstance(err, LinkAuthError)):
-            _LOGGER.warning("No connection to broker %s: %s", self.settings.address, err)
+            self._log(logging.WARNING, "No connection to broker %s: %s", self.settings.address, err)
         self._tell(up=False)

@@ -328,7 +328,7 @@ class HomeAssistantLink(SharedLink):
         self._since_s = self._heard_s = self._now()
         self._settled.set()
         if self._was_up:
-            _LOGGER.info("Home Assistant's MQTT is connected again")
+            self._log(logging.INFO, "Home Assistant's MQTT is connected again")
         self._was_up = True
         self._tell(up=True)
 
@@ -344,7 +344,7 @@ class HomeAssistantLink(SharedLink):
         if not tell or (not was_up and type(err) is type(before)):
             return
         if was_up and not self._hass.is_stopping:
-            _LOGGER.warning("No connection to the gateways: %s", err)
+            self._log(logging.WARNING, "No connection to the gateways: %s", err)
         self._tell(up=False)
 
 
