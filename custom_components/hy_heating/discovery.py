@@ -128,12 +128,7 @@ class GatewayWatch:
         self._unlisten()
         self._task.cancel()
         await asyncio.wait([self._task])
-        flows = self._hass.config_entries.flow
-        for flow in flows.async_progress_by_handler(
-            DOMAIN, match_context={"source": SOURCE_INTEGRATION_DISCOVERY}
-        ):
-            if flow["context"].get("unique_id") in self._offered:
-                flows.async_abort(flow["flow_id"])
+        self._take_back(self._offered)
 
     # --- Listening --------------------------------------------------------------------------
 
@@ -236,9 +231,23 @@ class GatewayWatch:
     @callback
     def _entry_changed(self, change: ConfigEntryChange, entry: ConfigEntry) -> None:
         """Forget one that was registered, ignored or removed: its next word is a first one."""
-        if entry.domain == DOMAIN and entry.unique_id and change is not ConfigEntryChange.UPDATED:
-            self._place.heard.pop(entry.unique_id, None)
-            self._place.asked.discard(entry.unique_id)
-            self._queued.discard(entry.unique_id)
-            self._offered.discard(entry.unique_id)
-            self._is_full = False
+        gateway_id = entry.unique_id
+        if entry.domain != DOMAIN or gateway_id is None:
+            return
+        if change is ConfigEntryChange.UPDATED:
+            if gateway_id not in self._offered:
+                return  # a state, most of the time
+            self._take_back({gateway_id})  # it took another gateway's place
+        self._place.heard.pop(gateway_id, None)
+        self._place.asked.discard(gateway_id)
+        self._queued.discard(gateway_id)
+        self._offered.discard(gateway_id)
+        self._is_full = False
+
+    def _take_back(self, gateway_ids: set[str]) -> None:
+        flows = self._hass.config_entries.flow
+        for flow in flows.async_progress_by_handler(
+            DOMAIN, match_context={"source": SOURCE_INTEGRATION_DISCOVERY}
+        ):
+            if flow["context"].get("unique_id") in gateway_ids:
+                flows.async_abort(flow["flow_id"])

@@ -35,6 +35,7 @@ from .helpers import (
     add_entry,
     add_shared_entry,
     broker_input,
+    choose,
     gateways,
     go_on,
     placeholders,
@@ -226,6 +227,18 @@ async def test_an_ignored_one_does_not_come_back_until_it_is_wanted_again(
         await until(lambda: cards(hass))
 
 
+async def test_one_that_takes_the_place_of_another_is_no_longer_offered(
+    hass: HomeAssistant, broker: AmqttBroker, registered: MockConfigEntry
+) -> None:
+    await say(broker, GATEWAY_B, status(GATEWAY_B))
+    await say(broker, GATEWAY_C, status(GATEWAY_C))
+    await until(lambda: len(cards(hass)) == 2)
+    hass.config_entries.async_update_entry(registered, unique_id=GATEWAY_B)
+    assert cards(hass).keys() == {GATEWAY_C}
+    await say(broker, GATEWAY_A, status(GATEWAY_A))  # the old one, if it still lives
+    await until(lambda: cards(hass).keys() == {GATEWAY_A, GATEWAY_C})
+
+
 async def test_garbage_and_kept_messages_offer_nothing(
     hass: HomeAssistant, broker: AmqttBroker, registered: MockConfigEntry
 ) -> None:
@@ -339,7 +352,8 @@ async def test_one_entry_turns_it_on_and_off_for_all_of_its_broker(
     await hass.async_block_till_done()
     for entry, on in zip(entries, (True, False), strict=True):
         set_up.clear()
-        form = await entry.start_reconfigure_flow(hass)
+        menu = await entry.start_reconfigure_flow(hass)
+        form = await choose(hass, menu, "reconfigure_broker")
         assert suggested(form)["discovery"] is not on
         typed = broker_input(
             broker.port, name=entry.title, password=PASSWORD_UNCHANGED, discovery=on
