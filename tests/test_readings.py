@@ -300,7 +300,7 @@ async def test_a_late_report_is_not_applied(
     site.freezer.tick(timedelta(seconds=1))
     assert await site.report(START + 100, minutes=0) == "45325.12"
     assert hass.states.get(LAST_REPORT) == received
-    entry: MockConfigEntry = hass.config_entries.async_entries("hy_heating")[0]  # type: ignore[assignment]
+    entry: MockConfigEntry = hass.config_entries.async_entries("hy_heating")[0]  # type: ignore[assignment] # ours
     assert entry.runtime_data.gateway.readings.late == 1
     assert await site.report(START + 300) == "45326.12"
     await site.pass_minutes(5)

@@ -97,7 +97,7 @@ def _texts(hass: HomeAssistant) -> Iterator[None]:
     missing: list[str] = []
     handle_step = FlowManager._async_handle_step
 
-    async def spy(self, flow, *args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN002, ANN202 - whatever Home Assistant passes
+    async def spy(self, flow, *args):  # type: ignore[no-untyped-def] # passed on as it came  # noqa: ANN001, ANN002, ANN202 - whatever Home Assistant passes
         result = await handle_step(self, flow, *args)
         section = "options" if self is hass.config_entries.options else "config"
         missing.extend(missing_texts(section, flow, result))

@@ -123,7 +123,7 @@ def in_virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[
         with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
             runner.run(_watched(test(**given)))
 
-    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined]
+    run.__signature__ = inspect.signature(test)  # type: ignore[attr-defined] # pytest reads it
     del run.__wrapped__
     return run
 

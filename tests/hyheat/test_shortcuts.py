@@ -204,9 +204,9 @@ def test_values_of_any_payload(spec: DeviceSpec, data: st.DataObject) -> None:
     assert with_types(layout.decode(payload)) == expected
     assert with_types(layout.decode(b"\x68" * 5 + payload, 5)) == expected  # now remembered
     frame = report_frame(MeterAddress(spec.key, bytes(7)), 0, payload)
-    assert with_types(dict(plain_report(frame.raw, "00000000", spec.protocol_code).values)) == (  # type: ignore[union-attr]
-        expected
-    )
+    reading = plain_report(frame.raw, "00000000", spec.protocol_code)
+    assert reading is not None
+    assert with_types(dict(reading.values)) == expected
 
 
 def test_more_forms_than_are_remembered() -> None:

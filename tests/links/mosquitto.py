@@ -89,7 +89,7 @@ class Mosquitto:
 
     def client(self, identifier: str | None = None, *, clean: bool = True) -> aiomqtt.Client:
         """Return a client of MQTT 5: a gateway, or an observer."""
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho leaves it so
         properties.SessionExpiryInterval = 0 if clean else 600
         return aiomqtt.Client(
             "127.0.0.1",

@@ -275,7 +275,7 @@ async def test_given_up_while_the_thread_connects(
 
     def connect_slowly(*args: object, **kwargs: object) -> socket.socket:
         time.sleep(0.3)
-        return real_connect(*args, **kwargs)  # type: ignore[arg-type]
+        return real_connect(*args, **kwargs)  # type: ignore[arg-type] # passed on as it came
 
     monkeypatch.setattr(socket, "create_connection", connect_slowly)
     async with scripted_broker(ScriptedBroker({V5: ACCEPTED_V5})) as broker:

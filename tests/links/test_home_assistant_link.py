@@ -190,7 +190,7 @@ async def test_no_answer_is_no_command(
         published.append(topic)
         if topic == home_assistant.NOBODYS_TOPIC:
             await asyncio.sleep(0.3)
-        await real(hass, topic, *args, **more)  # type: ignore[arg-type]
+        await real(hass, topic, *args, **more)  # type: ignore[arg-type] # passed on as it came
 
     with patch.object(mqtt_component, "async_publish", publish):
         with pytest.raises(LinkTimeoutError):

@@ -1,7 +1,7 @@
 """Every byte of a frame and every value of a message, named: for scripts/decode and diagnostics.
 
 May import: standard library, wire modules, errors, model. Nothing of a damaged frame is read: its
-bytes get names by their place, but no values.
+bytes get names by their place, but no values. Wire facts: docs/PROTOCOL.md, sections 2, 3 and 6.
 """
 
 from collections.abc import Iterator, Mapping

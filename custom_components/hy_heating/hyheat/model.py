@@ -2,7 +2,7 @@
 
 Named tuples where each report makes new ones: these are made in a third of the time of a frozen
 dataclass. May import: standard library. A value that a device marked invalid, or that is outside
-what can be, is None: unknown.
+what can be, is None: unknown. Wire facts: docs/PROTOCOL.md, section 3.
 """
 
 from collections.abc import Mapping

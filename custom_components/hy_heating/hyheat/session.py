@@ -8,6 +8,8 @@ time in seconds of any monotonic clock and returns what is to be done. The rules
 3. The newest opening of a meter wins; an older one ends as superseded.
 4. A device's reply is no proof: only a report that shows the opening is.
 5. What cannot be sent now fails now; what waited too long is never sent.
+
+Wire facts: docs/PROTOCOL.md, section 6.
 """
 
 from collections.abc import Sequence

@@ -25,6 +25,7 @@ class BaseLink(Link):
     """Who listens to a link."""
 
     def __init__(self, hass: HomeAssistant, settings: LinkSettings) -> None:
+        """Begin without listeners."""
         self.settings = settings
         self._hass = hass
         self._listeners = Listeners()
@@ -58,6 +59,7 @@ class SharedLink(BaseLink):
         settings: LinkSettings,
         release: Callable[[SharedLink], Awaitable[None]] | None = None,
     ) -> None:
+        """`release` is asked to close it when the last user is gone."""
         super().__init__(hass, settings)
         self._release = release
         self._down: LinkError | None = None
@@ -121,6 +123,7 @@ class ClientLink(BaseLink):
     def __init__(
         self, hass: HomeAssistant, settings: LinkSettings, held: HeldMessages | None = None
     ) -> None:
+        """Begin without a connection; `held` is what came before anybody listened."""
         super().__init__(hass, settings)
         self._client: MqttClient | None = None
         self._held = held or HeldMessages()

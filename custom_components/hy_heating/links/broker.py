@@ -48,6 +48,7 @@ class BrokerLink(SharedLink, ClientLink):
         held: HeldMessages | None = None,
         release: Callable[[SharedLink], Awaitable[None]] | None = None,
     ) -> None:
+        """Connect under `client_id` from `async_start` on; a `persistent` session outlives it."""
         super().__init__(hass, settings, release)
         if held:
             self._held = held

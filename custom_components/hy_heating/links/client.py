@@ -79,7 +79,7 @@ _PAHO_LOGGER.addFilter(_for_debugging_only)
 
 
 def _properties(packet_type: int, **values: int) -> Properties:
-    properties = Properties(packet_type)  # type: ignore[no-untyped-call]
+    properties = Properties(packet_type)  # type: ignore[no-untyped-call] # paho leaves it so
     for name, value in values.items():
         setattr(properties, name, value)
     return properties
@@ -132,6 +132,7 @@ class MqttClient(aiomqtt.Client):
         *,
         persistent: bool = False,
     ) -> None:
+        """Prepare; nothing is sent before it connects."""
         is_v5 = version is aiomqtt.ProtocolVersion.V5
         properties = None
         if is_v5 and persistent:

@@ -36,6 +36,7 @@ class Listeners:
     """Who hears what: one look-up per message, however many topics there are."""
 
     def __init__(self) -> None:
+        """Begin without any."""
         self._by_topic: dict[str, dict[object, MessageListener]] = {}
         self._filters: set[str] = set()
         self._faulty: set[str] = set()
@@ -105,6 +106,7 @@ class HeldMessages:
     """
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
+        """Begin with none; `now` is the loop's time unless given."""
         self._now = now or asyncio.get_running_loop().time
         self._by_topic: dict[str, _Held] = {}
         self._size_bytes = 0

@@ -7,6 +7,7 @@ class MqttNotLoadedError(LinkError):
     """It is not set up, disabled, or not loaded."""
 
     def __init__(self) -> None:
+        """Say so, for the log."""
         super().__init__("Home Assistant's MQTT integration is not loaded")
 
 
@@ -14,6 +15,7 @@ class MqttNotConnectedError(LinkError):
     """It is loaded, but not connected to its broker."""
 
     def __init__(self) -> None:
+        """Say so, for the log."""
         super().__init__("Home Assistant's MQTT integration is not connected to its broker")
 
 

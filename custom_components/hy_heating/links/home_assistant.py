@@ -60,6 +60,7 @@ class HomeAssistantLink(SharedLink):
         settings: LinkSettings,
         release: Callable[[SharedLink], Awaitable[None]] | None = None,
     ) -> None:
+        """Begin before the first word of that integration."""
         super().__init__(hass, settings, release)
         self._up = False
         self._connections = 0

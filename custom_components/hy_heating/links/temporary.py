@@ -17,6 +17,7 @@ class TemporaryLink(ClientLink):
     """A link that ends with its connection."""
 
     def __init__(self, hass: HomeAssistant, settings: BrokerSettings, client: MqttClient) -> None:
+        """Take over a client that is connected."""
         super().__init__(hass, settings)
         self._client = client
         client.deliver_to(self._receive)

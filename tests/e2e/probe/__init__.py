@@ -53,7 +53,7 @@ def _watch_reports(received: int) -> None:
             os.write(received, event.reading.frame.hex().upper().encode() + b"\n")
         tell(self, event)
 
-    GatewayClient._tell = watch  # type: ignore[method-assign]
+    GatewayClient._tell = watch  # type: ignore[method-assign] # the watch
 
 
 class Pulse:

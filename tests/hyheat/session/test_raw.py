@@ -44,7 +44,7 @@ def test_what_does_not_fit_does_not_end_it(other: object) -> None:
     bus = Bus()
     ticket = bus.ask(READ_D120)
     bus.ack()
-    bus.transparent(other)  # type: ignore[arg-type]
+    bus.transparent(other)  # type: ignore[arg-type] # a parameter is any of them
     assert bus.outcome(ticket) == PENDING
     bus.transparent(reading(VALVE, 50))  # control 81 answers 01
     assert bus.outcome(ticket) == DONE

@@ -1,7 +1,7 @@
 """The known device types, and what a frame of one of them says.
 
 May import: standard library and the wire modules. A new device type is a module with a
-DeviceSpec and one more row in DEVICES.
+DeviceSpec and one more row in DEVICES. Wire facts: docs/PROTOCOL.md, sections 3 to 6.
 """
 
 from datetime import datetime

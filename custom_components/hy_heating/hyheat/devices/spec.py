@@ -1,4 +1,7 @@
-"""What a device type is: its codes, its report, its commands, and frames that prove them."""
+"""What a device type is: its codes, its report, its commands, and frames that prove them.
+
+Wire facts: docs/PROTOCOL.md, sections 3 and 6.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
