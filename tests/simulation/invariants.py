@@ -20,6 +20,7 @@ from .wire import READ_NOW, REPORT, TRANSPARENT, Message, read
 # Worked out in docs/ARCHITECTURE.md, not taken from the library.
 ACK_S = 10.0
 REPLY_S = 30.0
+REFUSED_PAUSE_S = 2.0
 READ_QUIET_S = 15.0
 READ_LIMIT_S = 90.0
 TOLERANCE_PCT = 2.0
@@ -82,6 +83,8 @@ class _Open:
     token: object
     message: Message
     until: float
+    heard_until: float
+    """Until when an acknowledgement still counts: after a refusal, up to its repetition."""
     acknowledged: bool = False
 
 
@@ -125,7 +128,7 @@ class BusWatch:
         for busy in (self._open, self._reports):
             if busy and now < busy.until - _EPSILON_S:
                 self._ledger.violate("one job on the bus", f"{payload!r} before {busy.until:.3f}")
-        self._open = _Open(token, message, now + ACK_S)
+        self._open = _Open(token, message, now + ACK_S, now + ACK_S)
 
     def failed(self, token: object) -> None:
         """Take it that a message was never handed over."""
@@ -158,10 +161,11 @@ class BusWatch:
 
     def _read_now_acknowledged(self, message: Message, now: float) -> None:
         job = self._open if self._open and self._open.message.msg_id == READ_NOW else None
-        waited_for = job is not None and now < job.until
+        waited_for = job is not None and now < job.heard_until
         if message.stat == 1:
             if job:
                 job.until = min(job.until, now)
+                job.heard_until = min(job.heard_until, now + REFUSED_PAUSE_S)
         elif waited_for or self._reports is None or now >= self._reports.until:
             # One that nobody waits for is another master's, or an old one: of which kinds?
             kinds = job.message.kinds if job and waited_for else (True, True)
