@@ -103,6 +103,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self._settings_s: float | None = None
         self._last_heard: datetime | None = None
         self._heating: bool | None = None
+        self._logged_silent = False
         self._store = ReadingStore(hass, entry.entry_id, self._to_keep)
         self.read_only: bool = entry.options.get(CONF_READ_ONLY, False)
         self.counters = CommandCounters()
@@ -365,18 +366,25 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             self.silence = self._link_silence
         else:
             self.silence = Silence.GATEWAY if event.gateway_silent else None
+        self._log_silence(event)
         if self.silence is was:
             return
-        if self.silence is Silence.GATEWAY:
-            _LOGGER.warning("Gateway %s is silent", self.gateway_id)
-        elif was is Silence.GATEWAY and self.silence is None:
-            _LOGGER.info("Gateway %s answers again", self.gateway_id)
         if self.silence is None:
             # Meters could not be heard meanwhile: their silence counts from now.
             self.judged_from_s = self.now_s()
         if was in LINK_SILENCES and event.link_up:
             self._catch_up_soon()
         self._judge()
+
+    def _log_silence(self, event: AvailabilityChanged) -> None:
+        """Log a loss and a return once, also where the link is lost in between."""
+        if event.gateway_silent is self._logged_silent:
+            return
+        self._logged_silent = event.gateway_silent
+        if event.gateway_silent:
+            _LOGGER.warning("Gateway %s is silent", self.gateway_id)
+        else:
+            _LOGGER.info("Gateway %s answers again", self.gateway_id)
 
     @callback
     def _judge(self, _now: datetime | None = None) -> None:
@@ -393,8 +401,14 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         if settings is None or settings.season_start is None or settings.season_end is None:
             self._heating = None
             return
-        today = dt_util.now().date()
+        was, today = self._heating, dt_util.now().date()
         self._heating = in_season(today, settings.season_start, settings.season_end)
+        if self._heating and was is False:
+            # Meters begin to report more often: by that their silence is judged from now.
+            self.judged_from_s = self.now_s()
+        if was and not self._heating:
+            for meter in self.meters.values():
+                meter.async_forget_rhythm()
 
     def _reading_received(self, event: ReadingReceived) -> None:
         reading, number = event.reading, event.reading.meter_number
@@ -419,19 +433,26 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             event.protocol_code or last.protocol_code,
             self.readings.was_late(number),
         )
+        asked_for = self._was_asked_for(event)
         if meter is None:
-            self._add_meter(number, data)
+            self._add_meter(number, data, asked_for=asked_for)
         elif data.kind != meter.data.kind:
             # What it is has become clear: its entities are built anew.
-            meter.async_received(data)
+            meter.async_received(data, asked_for=asked_for)
             self.hass.config_entries.async_schedule_reload(self.config_entry.entry_id)
         else:
-            meter.async_received(data)
+            meter.async_received(data, asked_for=asked_for)
         self.replacements.async_reported(number)
         self.readings.async_published(number)
         self._store.async_changed()
 
-    def _add_meter(self, number: str, data: MeterData) -> None:
+    def _was_asked_for(self, event: ReadingReceived) -> bool:
+        """Whether a reading answers a direct read, or may come of a read-now: no rhythm shows."""
+        asked_s, limit_s = self.client.session.read_now_s, self.client.session.timing.read_limit_s
+        of_read_now = asked_s is not None and self.now_s() - asked_s <= limit_s
+        return event.protocol_code is None or of_read_now
+
+    def _add_meter(self, number: str, data: MeterData, *, asked_for: bool) -> None:
         if isinstance(data.reading, UnknownReading):
             _LOGGER.warning(
                 "Meter %s of gateway %s has a device type or layout that is not known (type %02X); "
@@ -442,6 +463,8 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
                 data.reading.frame.hex().upper(),
             )
         meter = self.meters[number] = MeterCoordinator(self, number, data)
+        if not asked_for:
+            meter.async_learn_rhythm()
         self.replacements.async_added(number)
         for listener in list(self._new_meter_listeners):
             listener(meter)

@@ -99,6 +99,7 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
         self.silence: Silence | None = gateway.silence
         self._received_s: deque[float] = deque(maxlen=REPORTS_TO_LEARN + 1)
         self._alive_s = gateway.now_s()
+        self._lost_from_s: float | None = None  # what its silence counted from when it was lost
         self.commands = ValveCommands(self)
 
     @property
@@ -115,7 +116,10 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
     @property
     def silent_for_s(self) -> float:
         """How long nothing was heard of it that could have been heard."""
-        return self.gateway.now_s() - max(self._alive_s, self.gateway.judged_from_s)
+        begin_s = self._lost_from_s
+        if begin_s is None:
+            begin_s = max(self._alive_s, self.gateway.judged_from_s)
+        return self.gateway.now_s() - begin_s
 
     @property
     def lost_after_s(self) -> float:
@@ -138,31 +142,55 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
         )
 
     @callback
-    def async_received(self, data: MeterData) -> None:
-        """Take a new reading."""
+    def async_received(self, data: MeterData, *, asked_for: bool = False) -> None:
+        """Take a new reading; one that was `asked_for` says nothing of the meter's rhythm."""
         self._alive_s = self.gateway.now_s()
-        self._received_s.append(self._alive_s)
-        if self.silence is Silence.METER:
-            _LOGGER.info(
-                "Meter %s of gateway %s reports again", self.number, self.gateway.gateway_id
-            )
+        if not asked_for:
+            self.async_learn_rhythm()
+        if self._lost_from_s is not None:
+            self._lost_from_s = None
+            self._log_return("reports again")
         self.silence = self.gateway.silence
         self.commands.async_reported()
         self.async_set_updated_data(data)
 
     @callback
+    def async_learn_rhythm(self) -> None:
+        """Note a report of now, unless one came so shortly before that this is no rhythm."""
+        in_season_s = self.gateway.interval(self.data.kind).total_seconds()
+        if not self._received_s or self._alive_s - self._received_s[-1] >= in_season_s / 2:
+            self._received_s.append(self._alive_s)
+
+    @callback
+    def async_forget_rhythm(self) -> None:
+        """Begin to learn anew: the season is over, and with it the meter's rhythm."""
+        self._received_s.clear()
+
+    @callback
     def async_judge(self) -> None:
         """Decide again whether the values count; tell the entities when that changed."""
         silence = self.gateway.silence
-        if silence is None and self.silent_for_s > self.lost_after_s:
-            silence = Silence.METER
-            if self.silence is not Silence.METER:
-                _LOGGER.warning(
-                    "Meter %s of gateway %s is silent", self.number, self.gateway.gateway_id
-                )
+        if silence is None:
+            self._judge_loss()
+            silence = None if self._lost_from_s is None else Silence.METER
         if silence is not self.silence:
             self.silence = silence
             self.async_update_listeners()
+
+    def _judge_loss(self) -> None:
+        """Note a loss: it lasts until the next report, or until an interval proves longer."""
+        was_lost, is_lost = self._lost_from_s is not None, self.silent_for_s > self.lost_after_s
+        if is_lost and not was_lost:
+            self._lost_from_s = max(self._alive_s, self.gateway.judged_from_s)
+            _LOGGER.warning(
+                "Meter %s of gateway %s is silent", self.number, self.gateway.gateway_id
+            )
+        elif was_lost and not is_lost:
+            self._lost_from_s = None
+            self._log_return("is no longer overdue")
+
+    def _log_return(self, how: str) -> None:
+        _LOGGER.info("Meter %s of gateway %s %s", self.number, self.gateway.gateway_id, how)
 
     @override
     async def _async_update_data(self) -> MeterData:

@@ -74,6 +74,8 @@ class Session:
         self.gateway_id = gateway_id
         self.timing = timing or Timing()
         self.link_up = False
+        self.read_now_s: float | None = None
+        """When a read-now was acknowledged last, ours or another master's."""
         self._closed = False
         self._misses = 0
         self._meter_counts: dict[str, int | None] = {}
@@ -409,7 +411,9 @@ class Session:
         if message.stat is Stat.FAILED:
             if job:
                 job.acknowledged(message.stat, now)
-        elif job:
+            return
+        self.read_now_s = now
+        if job:
             self._current = None
             self._answer(job, None, now, message)
             self._reading = Reading(job, self.timing, now)
