@@ -26,6 +26,7 @@ from .hyheat.errors import (
     SubscriptionRefusedError,
 )
 from .identity import gateway_identifier, meter_identifier
+from .import_names import async_register_import
 from .issues import async_clear_entry, async_clear_named, async_tell_subscription
 from .links import (
     LinkSettings,
@@ -61,6 +62,7 @@ _NOT_READY_KEYS: dict[type[LinkError], str] = {
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
     """Register the actions, whatever is loaded."""
     async_register_actions(hass)
+    async_register_import(hass)
     return True
 
 

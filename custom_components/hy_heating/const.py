@@ -37,6 +37,8 @@ CONF_SWAPPED_METERS = "swapped_meters"
 CONF_FLOW_SCALE = "flow_scale"
 CONF_READ_ONLY = "read_only"
 CONF_MOVE_PAUSE_S = "move_pause_s"
+CONF_NAME_PATTERN = "name_pattern"
+CONF_AREA_PATTERN = "area_pattern"
 CONF_HASH_KEY = "hash_key"
 
 FLOW_SCALES = (0.01, 0.1, 1.0, 10.0, 100.0)

@@ -42,10 +42,10 @@ class HyEntity[CoordinatorT: GatewayCoordinator | MeterCoordinator](
     _attr_has_entity_name = True
 
     def __init__(self, coordinator: CoordinatorT, description: EntityDescription) -> None:
-        """Take the first values from what the coordinator has."""
+        """Belong to a coordinator; values are taken when Home Assistant has added it."""
         super().__init__(coordinator)
         self.entity_description = description
-        self._written = self._refresh()
+        self._written: tuple[Any, ...] = ()  # a disabled entity costs nothing more
 
     @property
     @override
@@ -59,7 +59,7 @@ class HyEntity[CoordinatorT: GatewayCoordinator | MeterCoordinator](
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
-        self._written = self._refresh()  # what came between construction and now
+        self._written = self._refresh()
 
     @callback
     @override

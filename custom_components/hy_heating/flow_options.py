@@ -15,14 +15,17 @@ from homeassistant.helpers.selector import (
     SelectOptionDict,
     SelectSelector,
     SelectSelectorConfig,
+    TextSelector,
 )
 import voluptuous as vol
 
 from .const import (
+    CONF_AREA_PATTERN,
     CONF_FLOW_SCALE,
     CONF_HASH_IDS,
     CONF_HASH_KEY,
     CONF_MOVE_PAUSE_S,
+    CONF_NAME_PATTERN,
     CONF_READ_ONLY,
     CONF_SWAPPED_METERS,
     CONF_TRAVEL_TIME_S,
@@ -34,6 +37,7 @@ from .const import (
     MIN_TRAVEL_TIME_S,
     VALVE_MODEL,
 )
+from .naming import NamePattern
 
 _TRAVEL_TIME = NumberSelector(
     NumberSelectorConfig(
@@ -60,14 +64,25 @@ _FLOW_SCALE = SelectSelector(
 )
 
 
+_PATTERNS = (CONF_NAME_PATTERN, CONF_AREA_PATTERN)
+_EXAMPLES = {
+    "name_example": "{building}-{unit}-{flat}",
+    "area_example": "{building}, {unit}",
+}
+"""Braces in a text would be gaps."""
+
+
 class HyOptionsFlow(OptionsFlowWithReload):
     """What the valves may be told, and the meters whose two temperatures are exchanged."""
 
     async def async_step_init(self, user_input: dict[str, Any] | None = None) -> ConfigFlowResult:
         """Ask for all options at once."""
         options = self.config_entry.options
-        if user_input is not None:
-            return self.async_create_entry(data={**options, **_with_key(user_input, options)})
+        errors: dict[str, str] = {}
+        if user_input is not None and not (errors := _pattern_errors(user_input)):
+            # What was emptied is not in the form.
+            kept = {key: value for key, value in options.items() if key not in _PATTERNS}
+            return self.async_create_entry(data=kept | _with_key(user_input, options))
         travel_time_s = options.get(CONF_TRAVEL_TIME_S, DEFAULT_TRAVEL_TIME_S)
         swapped: list[str] = options.get(CONF_SWAPPED_METERS, [])
         fields: dict[vol.Marker, Any] = {
@@ -91,7 +106,30 @@ class HyOptionsFlow(OptionsFlowWithReload):
         names = dict(zip(swapped, swapped, strict=True)) | valve_names(self.hass, self.config_entry)
         if names:
             fields[vol.Required(CONF_SWAPPED_METERS, default=swapped)] = _meters(names)
-        return self.async_show_form(step_id="init", data_schema=vol.Schema(fields))
+        fields[vol.Optional(CONF_NAME_PATTERN)] = TextSelector()
+        fields[vol.Optional(CONF_AREA_PATTERN)] = TextSelector()
+        schema = self.add_suggested_values_to_schema(
+            vol.Schema(fields),
+            user_input or {key: options[key] for key in _PATTERNS if key in options},
+        )
+        return self.async_show_form(
+            step_id="init",
+            data_schema=schema,
+            errors=errors,
+            description_placeholders=_EXAMPLES,
+        )
+
+
+def _pattern_errors(user_input: Mapping[str, Any]) -> dict[str, str]:
+    pattern, area = (user_input.get(key, "") for key in _PATTERNS)
+    if not pattern and not area:
+        return {}
+    try:
+        NamePattern(pattern, area)
+    except ValueError as err:
+        faulty = {"pattern": CONF_NAME_PATTERN, "area": CONF_AREA_PATTERN}[str(err)]
+        return {faulty: f"invalid_{faulty}"}
+    return {}
 
 
 def _with_key(user_input: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

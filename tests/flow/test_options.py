@@ -11,7 +11,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.hy_heating.const import VALVE_MODEL
 from tests.common import FakeLink, captured
 
-from .helpers import GATEWAY_A, GATEWAY_B, add_entry, defaults, options_of
+from .helpers import GATEWAY_A, GATEWAY_B, add_entry, defaults, options_of, suggested
 
 
 def add_device(
@@ -152,3 +152,35 @@ async def test_what_is_no_option(
     with pytest.raises(InvalidData):
         await hass.config_entries.options.async_configure(form["flow_id"], options)
     assert entry.options == {"swapped_meters": ["23227310"]}
+
+
+PATTERNS = {"name_pattern": "{building}-{unit}-{flat}", "area_pattern": "{building}, {unit}"}
+
+
+async def test_a_pattern_of_names_is_checked_kept_and_taken_back(
+    hass: HomeAssistant, set_up: list[str]
+) -> None:
+    entry = add_entry(hass, GATEWAY_A, 1883)
+    flows = hass.config_entries.options
+    form = await flows.async_init(entry.entry_id)
+    wrong = [
+        ({"name_pattern": "{building}{unit}"}, "name_pattern"),
+        ({"area_pattern": "cellar"}, "area_pattern"),
+        ({"area_pattern": ""}, "area_pattern"),
+    ]
+    for change, field in wrong:
+        typed = {key: value for key, value in (PATTERNS | change).items() if value}
+        form = await flows.async_configure(form["flow_id"], {**typed, "travel_time_s": 200})
+        assert form["errors"] == {field: f"invalid_{field}"}
+        assert suggested(form)["name_pattern"] == typed["name_pattern"]
+        assert suggested(form)["travel_time_s"] == 200, "what was typed stays"
+    done = await flows.async_configure(form["flow_id"], PATTERNS)
+    await hass.async_block_till_done()
+    assert done["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options.items() >= PATTERNS.items()
+
+    form = await flows.async_init(entry.entry_id)
+    assert suggested(form).items() >= PATTERNS.items()
+    await flows.async_configure(form["flow_id"], {})
+    await hass.async_block_till_done()
+    assert not entry.options.keys() & PATTERNS.keys()

@@ -28,7 +28,6 @@ from .helpers import (
     GATEWAY_C,
     add_entry,
     choose,
-    connections,
     finish,
     gateways,
     go_on,
@@ -145,7 +144,7 @@ async def test_the_new_gateway_is_chosen_among_those_heard(
     menu = await begin_to_replace(hass, entry)
     menu = await finish(hass, await choose(hass, menu, "listen"))
     assert menu["step_id"] == "nothing_heard"
-    await until(lambda: not connections(broker.port))
+    await until(lambda: not subscribed(broker))
     window = await choose(hass, menu, "listen")
     for gateway_id in (GATEWAY_A, GATEWAY_C, GATEWAY_B):
         await heard(broker, report(gateway_id, "27100583203400"))
