@@ -68,14 +68,23 @@ class HassApi:
     async def command(self, kind: str, **fields: Any) -> Any:  # noqa: ANN401 - JSON is any of its types
         """Return the result of a WebSocket command; raises ApiError."""
         async with self._lock:
-            socket = self._socket = self._socket or await self._open_socket()
-            self._last_id += 1
-            await socket.send_json({"id": self._last_id, "type": kind, **fields})
-            while (answer := await socket.receive_json())["id"] != self._last_id:
-                pass
+            try:
+                answer = await self._ask(kind, fields)
+            except aiohttp.ClientError, TypeError:
+                # Home Assistant hangs up on who was quiet for a minute; TypeError: that it says so.
+                self._socket = None
+                answer = await self._ask(kind, fields)
         if not answer["success"]:
             raise ApiError(kind, answer["error"])
         return answer["result"]
+
+    async def _ask(self, kind: str, fields: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON is any of its types
+        socket = self._socket = self._socket or await self._open_socket()
+        self._last_id += 1
+        await socket.send_json({"id": self._last_id, "type": kind, **fields})
+        while (answer := await socket.receive_json())["id"] != self._last_id:
+            pass
+        return answer
 
     async def _open_socket(self) -> aiohttp.ClientWebSocketResponse:
         socket = await self._session.ws_connect(f"{self.url}/api/websocket", max_msg_size=0)
@@ -185,6 +194,13 @@ class HassApi:
         if step["type"] != "progress":
             return dict(step)
         return await wait_for(fetch, lambda step: step["type"] != "progress", timeout_s)
+
+    async def upload(self, name: str, content: bytes) -> str:
+        """Upload a file for a form; return what stands for it there."""
+        form = aiohttp.FormData()
+        form.add_field("file", content, filename=name)
+        async with self._session.post(f"{self.url}/api/file_upload", data=form) as response:
+            return str((await response.json())["file_id"])
 
     async def reload_entry(self, entry_id: str) -> None:
         """Unload an entry and set it up again."""

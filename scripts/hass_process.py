@@ -68,18 +68,20 @@ class HassProcess:
         *,
         components: Mapping[str, Path] | None = None,
         configuration: str = "",
+        environment: Mapping[str, str] | None = None,
         launcher: Sequence[str | Path] = (),
     ) -> None:
         """Prepare the folder, which may have been used before.
 
         `components` are further integrations by name, `configuration` is added to the YAML file,
-        and `launcher` is put before the command.
+        `environment` to the variables, and `launcher` is put before the command.
         """
         self.folder = folder
         self._components = {"hy_heating": ROOT / "custom_components" / "hy_heating"} | dict(
             components or {}
         )
         self._configuration = configuration
+        self._environment = environment or {}
         self._launcher = launcher
         self.port = port
         self.url = f"http://{HOST}:{port}"
@@ -156,7 +158,8 @@ class HassProcess:
                 key: value
                 for key, value in os.environ.items()
                 if key not in {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS"}
-            },
+            }
+            | dict(self._environment),
             grace_s=_GRACE_S,
         )
         # The first answers only while the onboarding is not done, the second only afterwards.

@@ -15,7 +15,7 @@ from .figures import LONG, Figures
 from .house import House
 from .mosquitto import Mosquitto
 
-TEST_TIMEOUT_S = 900 if LONG else 240
+TEST_TIMEOUT_S = 1200 if LONG else 240
 FIGURES = pytest.StashKey[Figures]()
 ARTIFACTS = Path(__file__).parents[2] / "test-results" / "e2e"
 

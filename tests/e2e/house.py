@@ -12,8 +12,7 @@ from processes import free_port
 
 from custom_components.hy_heating.hyheat.envelope import report_topic
 
-from .mosquitto import USERNAME, Mosquitto
-from .probe import RECEIVED
+from .mosquitto import Mosquitto
 
 USER = "demo"
 USER_PASSWORD = "demo"
@@ -70,17 +69,23 @@ class House:
         answers = {
             "host": "127.0.0.1",
             "port": self.port,
-            "username": USERNAME,
+            "username": self.broker.username,
             "password": self.broker.password,
             "encryption": "none",
             "advanced": {"prefix": "hy/gw"},
         } | changes
         return {key: answer for key, answer in answers.items() if answer is not None}
 
-    async def add_answering_gateway(self, gateway_id: str, name: str) -> str:
-        """Add a gateway that answers, by its id; return the entry's id."""
+    async def add_answering_gateway(self, gateway_id: str, name: str, **changes: Any) -> str:
+        """Add a gateway that answers, by its id; return the entry's id.
+
+        `changes` are answers about a broker of its own, beside those in use.
+        """
         api = self.api
-        step = await api.answer_flow(await api.start_flow(), self.broker_form())
+        step = await api.start_flow()
+        if step["step_id"] == "user":
+            step = await api.answer_flow(step, {"broker": "new"})
+        step = await api.answer_flow(step, self.broker_form(**changes))
         step = await api.answer_flow(step, {"next_step_id": "gateway_id"})
         step = await api.wait_flow(await api.answer_flow(step, {"gateway_id": gateway_id}))
         assert step["step_id"] == "probed", step
@@ -156,12 +161,16 @@ class WatchedHouse(House):
 
     def __init__(self, folder: Path, broker: Mosquitto, **more: Any) -> None:
         """Prepare it, as a `House`."""
-        configuration = f"hy_probe:\n{more.pop('configuration', '')}"
+        self._received = folder.with_suffix(".received")
         super().__init__(
             folder,
             broker,
             components={"hy_probe": PROBE},
-            configuration=configuration,
+            configuration="hy_probe:\n",
+            environment={
+                "PYTHONPATH": str(PROBE / "early"),
+                "HY_PROBE_RECEIVED": str(self._received),
+            },
             **more,
         )
 
@@ -176,7 +185,7 @@ class WatchedHouse(House):
 
     def received(self) -> Counter[str]:
         """Return every frame that the integration ever took, and how often."""
-        path = self.hass.folder / RECEIVED
+        path = self._received
         return Counter(path.read_text(encoding="ascii").split()) if path.exists() else Counter()
 
 

@@ -17,7 +17,7 @@ from simulator.mqtt import Broker, Simulator
 from simulator.scenario import Scenario, building
 
 from .house import WatchedHouse
-from .mosquitto import USERNAME, Mosquitto
+from .mosquitto import Mosquitto
 
 GATEWAY = "02345678904"
 REPORT_EVERY_S = 6.0
@@ -46,7 +46,7 @@ def access(broker: Mosquitto, **changes: Any) -> Broker:
     """Return how a gateway gets in; it reports with QoS 1, so that it knows what was taken."""
     settings: dict[str, Any] = {
         "port": broker.port,
-        "username": USERNAME,
+        "username": broker.username,
         "password": broker.password,
         "qos": 1,
         "reconnect_s": 0.2,

@@ -1,7 +1,7 @@
 """Debian's broker as a process of ours: user name and password on, everything logged.
 
-`max_queued_messages` is set as docs/RELIABILITY.md advises: by default mosquitto keeps no more
-than 1000 messages for a client that is away.
+Two settings are as docs/RELIABILITY.md advises: by default mosquitto keeps no more than 1000
+messages for a client that is away, and writes its sessions down every half hour.
 """
 
 import asyncio
@@ -26,6 +26,7 @@ password_file {folder}/passwords
 persistence true
 persistence_location {folder}/
 max_queued_messages 100000
+autosave_interval 5
 sys_interval 1
 log_dest stderr
 {log_types}
@@ -40,11 +41,18 @@ class Mosquitto:
     """A broker on a free port of the loopback interface, which can be stopped and started."""
 
     def __init__(
-        self, folder: Path, options: Sequence[str] = (), log_types: Sequence[str] = EVERYTHING
+        self,
+        folder: Path,
+        options: Sequence[str] = (),
+        log_types: Sequence[str] = EVERYTHING,
+        *,
+        username: str = USERNAME,
+        password: str = PASSWORD,
     ) -> None:
         """Prepare its folder; `options` are further lines of its configuration."""
         folder.mkdir(parents=True)
         self.folder = folder
+        self.username = username
         self.port = free_port()
         self._process: LeashedProcess | None = None
         configuration = _CONFIGURATION.format(
@@ -55,12 +63,12 @@ class Mosquitto:
             options="\n".join(options),
         )
         (folder / "mosquitto.conf").write_text(configuration, encoding="utf-8")
-        self.set_password(PASSWORD)
+        self.set_password(password)
 
     def set_password(self, password: str) -> None:
         """Change the password of the user; it counts from the next start on."""
         subprocess.run(
-            ["mosquitto_passwd", "-b", "-c", self.folder / "passwords", USERNAME, password],
+            ["mosquitto_passwd", "-b", "-c", self.folder / "passwords", self.username, password],
             check=True,
             capture_output=True,
         )
@@ -112,7 +120,7 @@ class Mosquitto:
     async def client(self) -> AsyncIterator[Client]:
         """Connect as somebody who may publish and hear everything."""
         async with Client(
-            "127.0.0.1", self.port, username=USERNAME, password=self.password
+            "127.0.0.1", self.port, username=self.username, password=self.password
         ) as client:
             yield client
 

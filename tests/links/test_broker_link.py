@@ -514,16 +514,41 @@ async def test_a_dead_broker_is_noticed(
     await link.async_release()
 
 
+@pytest.mark.parametrize(
+    "packet",
+    [
+        pytest.param("E0018E", id="a reason"),
+        pytest.param("E0028E00", id="a reason and no properties"),
+        # One empty user property: 26 0000 0000.
+        pytest.param("E0078E052600000000", id="a reason and a property"),
+    ],
+)
 async def test_a_broker_that_says_goodbye(
-    scripted: ScriptedBroker, scripted_link: BrokerLink, caplog: pytest.LogCaptureFixture
+    scripted: ScriptedBroker,
+    scripted_link: BrokerLink,
+    caplog: pytest.LogCaptureFixture,
+    packet: str,
 ) -> None:
-    # DISCONNECT of MQTT 5 with reason 8E, session taken over, and one empty user property
-    # (26 0000 0000), because paho only reads reasons that properties follow.
-    scripted.send_raw(bytes.fromhex("E0078E052600000000"))
+    # DISCONNECT of MQTT 5 with reason 8E, session taken over.
+    scripted.send_raw(bytes.fromhex(packet))
     await until(lambda: not scripted_link.connected)
     await until(lambda: scripted_link.connected)
     [warning] = own_records(caplog, logging.WARNING)
     assert "Session taken over" in warning
+
+
+@pytest.mark.parametrize("packet", ["E000", "E001FF", "E00101"])
+async def test_a_goodbye_without_a_reason_that_is_known(
+    scripted: ScriptedBroker,
+    scripted_link: BrokerLink,
+    caplog: pytest.LogCaptureFixture,
+    packet: str,
+) -> None:
+    scripted.send_raw(bytes.fromhex(packet))
+    await until(lambda: not scripted_link.connected)
+    await until(lambda: scripted_link.connected)
+    [warning] = own_records(caplog, logging.WARNING)
+    assert "the connection was lost" in warning
 
 
 async def test_a_failure_that_nobody_thought_of(

@@ -6,7 +6,7 @@ EnvelopeError, whatever the bytes.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 import json
@@ -92,7 +92,8 @@ class StatusQuery:
 class StatusReply:
     """msg_id 1 from the gateway; what it left out is None.
 
-    `csq` is (rssi, bit error rate), 99 in either means unknown to the modem.
+    `csq` is (rssi, bit error rate), 99 in either means unknown to the modem. The SIM card's number
+    stays out of what is logged.
     """
 
     gateway_id: str
@@ -100,7 +101,7 @@ class StatusReply:
     csq: tuple[int, int] | None = None
     rssi_dbm: int | None = None
     sinr_db: int | None = None
-    iccid: str | None = None
+    iccid: str | None = field(default=None, repr=False)
     firmware: str | None = None
     has_reset: bool | None = None
     mbus_mv: int | None = None

@@ -10,7 +10,7 @@ from typing import override
 from aiomqtt import ProtocolVersion
 from homeassistant.core import HomeAssistant
 
-from ..hyheat.errors import LinkAuthError, LinkError, SubscriptionRefusedError
+from ..hyheat.errors import LinkAuthError, LinkError, LinkTlsError, SubscriptionRefusedError
 from .base import ClientLink, SharedLink
 from .client import SESSION_EXPIRY_S, MqttClient
 from .connect import async_connect
@@ -218,6 +218,6 @@ class BrokerLink(SharedLink, ClientLink):
         if type(err) is type(before):
             return
         # A first failure is reported by whoever waits for the connection.
-        if self._was_up and (before is None or isinstance(err, LinkAuthError)):
+        if self._was_up and (before is None or isinstance(err, LinkAuthError | LinkTlsError)):
             self._log(logging.WARNING, "No connection to broker %s: %s", self.settings.address, err)
         self._tell(up=False)

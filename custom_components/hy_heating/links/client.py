@@ -167,6 +167,7 @@ class MqttClient(aiomqtt.Client):
         self.answered_s = -math.inf
         """Loop time at which the broker was last heard."""
         self._cause: Exception | None = None
+        self._goodbye: ReasonCode | None = None
         self._abandoned = False
         self._asking: asyncio.Task[None] | None = None
         self._sent_s = -math.inf
@@ -174,6 +175,7 @@ class MqttClient(aiomqtt.Client):
         self._early: list[tuple[str, bytes, bool]] = []
         self._receiver: MessageListener | None = None
         self._disconnected.add_done_callback(self._ended_while_opening)
+        self._listen_to_goodbye()
 
     # --- Life -------------------------------------------------------------------------------
 
@@ -245,12 +247,27 @@ class MqttClient(aiomqtt.Client):
     def loss(self) -> LinkError:
         """Why the connection is over."""
         err = None if self._disconnected.cancelled() else self._disconnected.exception()
-        code = err.rc if isinstance(err, aiomqtt.MqttCodeError) else None
+        code = self._goodbye or (err.rc if isinstance(err, aiomqtt.MqttCodeError) else None)
         if isinstance(code, ReasonCode) and code.value == TAKEN_OVER:
             return SessionTakenOverError(f"the connection ended: {code}")
         if isinstance(code, ReasonCode) and str(code) != "Unspecified error":
             return LinkError(f"the connection ended: {code}")
         return LinkError("the connection was lost")
+
+    def _listen_to_goodbye(self) -> None:
+        """Note the reason in a DISCONNECT that has nothing more: paho overlooks it."""
+        handle = self._client._handle_disconnect  # noqa: SLF001 - paho offers no other way
+
+        def note_and_handle() -> None:
+            packet = self._client._in_packet  # noqa: SLF001 - the same
+            if packet["remaining_length"] in (1, 2):
+                with suppress(KeyError, ValueError):  # a reason that nobody knows
+                    self._goodbye = ReasonCode(
+                        PacketTypes.DISCONNECT, identifier=packet["packet"][0]
+                    )
+            handle()
+
+        self._client._handle_disconnect = note_and_handle  # type: ignore[method-assign] # noqa: SLF001
 
     def _close_socket(self) -> None:
         self._client._sock_close()  # noqa: SLF001 - paho offers no way to hang up at once

@@ -1,7 +1,9 @@
 """Another client under our id at the broker, such as a restored backup of this Home Assistant.
 
-Each one's connection ends the other's, and each gets a part of the reports. A broker of MQTT 5 says
-so; from one of MQTT 3.1.1, connections that end soon after they began are all there is to see.
+Each one's connection ends the other's, and each gets a part of the reports. Some brokers of MQTT 5
+say so. At others (mosquitto 2.0.11, MQTT 3.1.1) it shows in connections that end soon after they
+began, one after another, while every try to connect succeeds: a broker or a line that is bad lets
+some fail.
 """
 
 from collections import deque
@@ -22,10 +24,11 @@ TAKEOVERS = 3
 WITHIN_S = 600.0
 """Once may be a restart that the broker had not noticed; three times in 10 minutes is somebody."""
 CLEAR_S = 300.0
-"""A connection that stood so long has no rival: two that reconnect meet within a minute or two."""
-BRIEF_S = 60.0
-BRIEF_CONNECTIONS = 6
-"""So many that ended within a minute in a row, without a reason, are worth a hint in the log."""
+"""A connection that stood so long has no rival."""
+BRIEF_S = 90.0
+"""Two that reconnect meet within the longest delay between two tries, 75 s."""
+BRIEF_CONNECTIONS = 5
+"""So many in a row that ended without a reason are no chance."""
 KEY = "session_taken_over"
 
 
@@ -57,21 +60,11 @@ class RivalWatch:
         if isinstance(err, SessionTakenOverError):
             self._takeovers.append(now_s)
             recent = len(self._takeovers) == TAKEOVERS and now_s - self._takeovers[0] <= WITHIN_S
-            if recent and not self._told:
-                self._tell()
-        elif 0 < stood_s < BRIEF_S:
-            self._brief += 1
-            if self._brief == BRIEF_CONNECTIONS:
-                _LOGGER.warning(
-                    "The connection to broker %s ended %s times in a row soon after it began; if "
-                    "the line is good, another client uses the id %s: a second Home Assistant, "
-                    "such as a restored backup",
-                    self._address,
-                    self._brief,
-                    self._client_id,
-                )
-        elif stood_s >= BRIEF_S:
-            self._brief = 0
+        else:
+            self._brief = self._brief + 1 if 0 < stood_s < BRIEF_S else 0
+            recent = self._brief >= BRIEF_CONNECTIONS
+        if recent and not self._told:
+            self._tell()
 
     @callback
     def async_close(self) -> None:
@@ -89,8 +82,8 @@ class RivalWatch:
     def _tell(self) -> None:
         self._told = True
         _LOGGER.warning(
-            "Another client takes over our session at broker %s again and again (client id %s): "
-            "a second Home Assistant, such as a restored backup, gets a part of the reports",
+            "Broker %s ends our connection again and again, as for another client that uses our id "
+            "(%s): a second Home Assistant, such as a restored backup, gets a part of the reports",
             self._address,
             self._client_id,
         )
@@ -108,6 +101,7 @@ class RivalWatch:
     def _clear(self, _now: datetime) -> None:
         self._cancel_clearing = None
         self._takeovers.clear()
+        self._brief = 0
         self._told = False
         ir.async_delete_issue(self._hass, DOMAIN, self._issue_id)
         _LOGGER.info("Nobody takes over our session at broker %s any more", self._address)

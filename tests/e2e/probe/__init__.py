@@ -1,14 +1,12 @@
 """Measures from inside a Home Assistant under test; tests link it in as `hy_probe`.
 
-Every report that the integration takes goes to a file of frames, one a line, that survives a
-`kill -9`. `GET /api/hy_probe` tells how late the event loop was, and what the process takes;
-`POST` lets both begin anew.
+`GET /api/hy_probe` tells how late the event loop was, and what the process takes; `POST` lets both
+begin anew.
 """
 
 import asyncio
 import gc
 import os
-from pathlib import Path
 import time
 from typing import Any
 
@@ -19,41 +17,18 @@ from homeassistant.helpers.http import KEY_HASS, HomeAssistantView
 from homeassistant.helpers.typing import ConfigType
 import psutil
 
-from custom_components.hy_heating.hyheat.client import Event, GatewayClient, ReadingReceived
-
 DOMAIN = "hy_probe"
-RECEIVED = "received.log"
 TICK_S = 0.005
 
 CONFIG_SCHEMA = cv.empty_config_schema(DOMAIN)
 
 
 async def async_setup(hass: HomeAssistant, config: ConfigType) -> bool:
-    """Watch the clients before any is there, and the event loop from now on."""
-    if any(
-        hasattr(each, "runtime_data") for each in hass.config_entries.async_entries("hy_heating")
-    ):
-        raise RuntimeError("the probe came too late to see every reading")
-    path = Path(hass.config.path(RECEIVED))
-    received = await hass.async_add_executor_job(
-        os.open, path, os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    )
-    _watch_reports(received)
+    """Measure from now on."""
     pulse = Pulse(hass.loop)
     pulse.begin()
     hass.http.register_view(ProbeView(pulse))
     return True
-
-
-def _watch_reports(received: int) -> None:
-    tell = GatewayClient._tell
-
-    def watch(self: GatewayClient, event: Event) -> None:
-        if isinstance(event, ReadingReceived) and event.protocol_code is not None:
-            os.write(received, event.reading.frame.hex().upper().encode() + b"\n")
-        tell(self, event)
-
-    GatewayClient._tell = watch  # type: ignore[method-assign] # the watch
 
 
 class Pulse:
