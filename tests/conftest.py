@@ -13,6 +13,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.hy_heating.const import DOMAIN
 
 from .common import FakeLink, every_entry_gets, make_entry, set_up
+from .translations import watched
 
 assert DOMAIN
 
@@ -22,6 +23,17 @@ def _custom_integrations(request: pytest.FixtureRequest) -> None:
     """Let Home Assistant load the integration in every test that uses it."""
     if "hass" in request.fixturenames:
         request.getfixturevalue("enable_custom_integrations")
+
+
+@pytest.fixture(autouse=True)
+def untranslated(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Check that every error and issue that a test meets has its texts, in both languages."""
+    if "hass" not in request.fixturenames:
+        yield []
+        return
+    with watched() as wrong:
+        yield wrong
+    assert not wrong
 
 
 @pytest.fixture

@@ -5,12 +5,16 @@ from pathlib import Path
 import re
 from typing import Any
 
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.entity import EntityDescription
 import pytest
 
 from custom_components.hy_heating.binary_sensor import GATEWAY_BINARY_SENSORS
 from custom_components.hy_heating.button import GATEWAY_BUTTONS
 from custom_components.hy_heating.commands import CommandReport, Verdict
+from custom_components.hy_heating.const import DOMAIN
 from custom_components.hy_heating.event import COMMAND
 from custom_components.hy_heating.hyheat.devices import DEVICES
 from custom_components.hy_heating.hyheat.errors import FailureReason
@@ -24,8 +28,9 @@ from custom_components.hy_heating.sensor import (
 )
 from custom_components.hy_heating.valve import VALVES
 
+from .translations import LANGUAGES, USED, complaint, missing, named, unused
+
 ROOT = Path(__file__).parent.parent / "custom_components" / "hy_heating"
-LANGUAGES = ("en", "zh-Hans")
 
 TABLES: dict[str, list[tuple[EntityDescription, ...]]] = {
     "sensor": [GATEWAY_SENSORS, (*CABINET_SENSORS, LAST_REPORT), (*VALVE_SENSORS, LAST_REPORT)],
@@ -53,15 +58,93 @@ def placeholders(text: str) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", text))
 
 
-def test_both_languages_have_the_same_keys_and_placeholders() -> None:
-    english, chinese = flat(texts("en")), flat(texts("zh-Hans"))
-    assert english.keys() == chinese.keys()
-    for key, text in english.items():
-        assert text, key
-        assert chinese[key], key
-        assert placeholders(text) == placeholders(chinese[key]), key
-        assert text.strip() == text, key
-        assert "[%key" not in text, key
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_text_is_missing_and_none_is_left_over(language: str) -> None:
+    assert list(missing(texts(language))) == []
+    assert list(unused(texts(language))) == []
+
+
+def test_calls_are_seen() -> None:
+    seen = {(keyword, key) for keyword, key, _ in named()}
+    assert {
+        ("translation_key", "broker_refused_credentials"),
+        ("translation_key", "heat_energy"),
+        ("translation_key", "valve_disobeys"),
+        ("reason", "not_loaded"),
+        ("step_id", "init"),
+    } <= seen
+
+
+@pytest.mark.parametrize("path", USED, ids=".".join)
+def test_a_text_too_many_is_found_wherever_it_stands(path: tuple[str, ...]) -> None:
+    where = ["some" if key == "?" else key for key in path[:-1]]
+    tree: Any = {"nobody_asks": "x"}
+    for key in reversed(where):
+        tree = {key: tree}
+    assert ".".join([*where, "nobody_asks"]) in set(unused(tree))
+
+
+def test_a_text_too_few_is_found() -> None:
+    tree = json.loads(json.dumps(texts("en")))
+    for key, where in (
+        ("invalid_request", ("exceptions",)),
+        ("valve_disobeys", ("issues",)),
+        ("heat_energy", ("entity", "sensor")),
+        ("init", ("options", "step")),
+    ):
+        part = tree
+        for name in where:
+            part = part[name]
+        del part[key]
+    found = {complaint.partition(": ")[2] for complaint in missing(tree)}
+    assert found == {
+        "translation_key invalid_request",
+        "translation_key valve_disobeys",
+        "translation_key heat_energy",
+        "step_id init",
+    }
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "given", "wrong"),
+    [
+        ("exceptions", "opening_missing", None, None),
+        ("exceptions", "nothing", None, "en: exceptions.nothing is missing"),
+        (
+            "exceptions",
+            "invalid_request",
+            {"target": "x"},
+            "exceptions.invalid_request lacks detail",
+        ),
+        ("exceptions", "invalid_request", {"target": "x", "detail": "y"}, None),
+        ("issues", "store_damaged", None, "en: issues.store_damaged lacks path"),
+    ],
+)
+def test_what_is_raised_without_a_text_is_found(
+    section: str, key: str, given: dict[str, str] | None, wrong: str | None
+) -> None:
+    found = complaint(section, key, given)
+    assert (found is None) if wrong is None else (found is not None and wrong in found)
+
+
+async def test_what_has_no_text_is_noted_when_it_happens(
+    hass: HomeAssistant, untranslated: list[str]
+) -> None:
+    HomeAssistantError(translation_domain="other", translation_key="nothing")
+    HomeAssistantError(translation_domain=DOMAIN, translation_key="nothing")
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        "some",
+        is_fixable=False,
+        severity=ir.IssueSeverity.WARNING,
+        translation_key="store_damaged",
+    )
+    assert untranslated == [
+        "en: exceptions.nothing is missing",
+        "en: issues.store_damaged lacks path",
+    ]
+    untranslated.clear()
 
 
 def test_chinese_is_chinese() -> None:
