@@ -26,7 +26,8 @@ from .common import (
 )
 from .exchange import Building
 from .repairs import fix, issues
-from .test_translations import LANGUAGES, texts
+from .test_translations import texts
+from .translations import LANGUAGES
 
 CABINET, ONE, TWO = "27000001", "23000001", "23000002"
 START = "2025-01-15T12:00:10+00:00"

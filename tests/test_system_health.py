@@ -18,8 +18,9 @@ from custom_components.hy_heating.const import DOMAIN
 from custom_components.hy_heating.hyheat.errors import LinkError
 
 from .common import BROKER, VALVE, FakeLink, captured, report, set_up
-from .test_translations import LANGUAGES, texts
+from .test_translations import texts
 from .test_valve import HOUSEHOLD, VALVE_REPORT_50, move, pass_time, settle
+from .translations import LANGUAGES
 
 ALL_ROWS = {
     "links_connected",

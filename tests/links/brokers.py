@@ -97,7 +97,7 @@ async def _close_in_any_case(adapter: StreamWriterAdapter) -> None:
         adapter._writer.close()
 
 
-StreamWriterAdapter.close = _close_in_any_case  # type: ignore[assignment, method-assign]
+StreamWriterAdapter.close = _close_in_any_case  # type: ignore[assignment, method-assign] # mended
 
 
 @dataclass

@@ -49,7 +49,7 @@ def _watch(loader: Loader) -> None:
 
         client.GatewayClient._tell = watch
 
-    loader.exec_module = exec_module  # type: ignore[method-assign]
+    loader.exec_module = exec_module  # type: ignore[method-assign] # the watch
 
 
 sys.meta_path.insert(0, _Watcher())
