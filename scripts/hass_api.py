@@ -172,10 +172,19 @@ class HassApi:
         entries: list[dict[str, Any]] = await self.command("config_entries/get", domain=DOMAIN)
         return entries
 
-    async def start_flow(self) -> dict[str, Any]:
-        """Start the integration's config flow; return its first step."""
+    async def start_flow(self, domain: str = DOMAIN) -> dict[str, Any]:
+        """Start a config flow, the integration's own or another's; return its first step."""
         path = "/api/config/config_entries/flow"
-        return _flow(await self.request("POST", path, {"handler": DOMAIN}))
+        return _flow(await self.request("POST", path, {"handler": domain}))
+
+    async def open_flow(self, flow_id: str) -> dict[str, Any]:
+        """Return the step that a flow under way waits with, such as a discovered one."""
+        return _flow(await self.request("GET", f"/api/config/config_entries/flow/{flow_id}"))
+
+    async def discovered(self) -> list[dict[str, Any]]:
+        """Return the integration's flows that a user is shown as discovered."""
+        flows = await self.command("config_entries/flow/progress")
+        return [flow for flow in flows if flow["handler"] == DOMAIN]
 
     async def answer_flow(
         self, step: Mapping[str, Any], answers: Mapping[str, Any]

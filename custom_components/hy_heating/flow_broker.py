@@ -33,7 +33,7 @@ from .flow_links import (
     known_links,
     sharing_entries,
 )
-from .flow_schemas import NEW_BROKER, UNKNOWN, choose_broker_schema
+from .flow_schemas import NEW_BROKER, OTHER_PREFIX, UNKNOWN, choose_broker_schema
 from .hyheat.errors import LinkError
 from .links import async_forget_session
 from .links.settings import (
@@ -80,9 +80,12 @@ class BrokerFlow(ConfigFlow, ABC):
     async def async_step_user(self, user_input: Input = None) -> ConfigFlowResult:
         """Choose the link of other gateways, Home Assistant's MQTT, or a new broker."""
         links = known_links(self._entries)
-        others = [LINK_HOME_ASSISTANT] if is_mqtt_set_up(self.hass) else []
+        others = []
+        if is_mqtt_set_up(self.hass):
+            used = any(isinstance(link, HomeAssistantSettings) for link, _ in links.values())
+            others = [OTHER_PREFIX if used else LINK_HOME_ASSISTANT]
         chosen = user_input[CONF_BROKER] if user_input else None
-        if chosen == LINK_HOME_ASSISTANT:
+        if chosen in (LINK_HOME_ASSISTANT, OTHER_PREFIX):
             return await self.async_step_home_assistant()
         if (not links and not others) or (chosen and chosen not in links):
             return await self.async_step_broker()

@@ -33,6 +33,7 @@ from .identity import meter_names
 from .meter import UNKNOWN_KIND
 
 NEW_BROKER = "new"
+OTHER_PREFIX = "home_assistant_other"
 UNKNOWN = "–"
 CSQ_UNKNOWN = 99
 
@@ -120,12 +121,14 @@ def replace_meter_schema(labels: Mapping[str, str]) -> vol.Schema:
 
 
 async def async_discovered_label(hass: HomeAssistant, gateway: HeardGateway) -> str:
-    """Return what the card of a discovered gateway says."""
+    """Return what the card of a discovered gateway says; it has room for some 35 characters."""
     texts = await async_get_translations(hass, hass.config.language, "common", {DOMAIN})
-    if gateway.status is None:
-        return _heard_label(gateway, texts)
-    shown = {CONF_GATEWAY_ID: gateway.gateway_id, **status_placeholders(gateway.status)}
-    return texts[f"component.{DOMAIN}.common.discovered_gateway"].format(**shown)
+    counts = {"cabinets": str(gateway.cabinets), "valves": str(gateway.valves)}
+    key = "discovered_silent_gateway"
+    if gateway.status is not None:
+        key, counts = "discovered_gateway", status_placeholders(gateway.status)
+    text = texts[f"component.{DOMAIN}.common.{key}"]
+    return text.format(**{CONF_GATEWAY_ID: gateway.gateway_id, **counts})
 
 
 def window_placeholders(window: Window, prefix: str) -> dict[str, str]:

@@ -19,7 +19,17 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 UPDATE_IMAGES = "HY_HEATING_UPDATE_IMAGES"
 """Set it to have the pictures of the documents taken anew."""
 
-DOCUMENTED = {"cabinet", "cabinet-zh", "energy", "flow-broker", "flow-heard", "gateway", "valve"}
+DOCUMENTED = {
+    "cabinet",
+    "cabinet-zh",
+    "discovered",
+    "energy",
+    "flow-broker",
+    "flow-connection",
+    "flow-heard",
+    "gateway",
+    "valve",
+}
 """The pictures that the documents show."""
 
 _COLORS = 256

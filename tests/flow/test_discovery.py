@@ -25,7 +25,7 @@ from custom_components.hy_heating.hyheat.client import Event, MessageReceived
 from custom_components.hy_heating.hyheat.envelope import gateway_id_of_topic
 from custom_components.hy_heating.links import broker as broker_module
 from custom_components.hy_heating.links.settings import settings_from_data
-from tests.links.brokers import AmqttBroker, ForbiddenTopics, until
+from tests.links.brokers import AmqttBroker, ForbiddenTopics, settings_of, until
 from tests.mqtt import impatient_mqtt, mqtt_entry, set_up_mqtt, unload_mqtt
 
 from .helpers import (
@@ -120,9 +120,7 @@ async def test_unknown_gateways_are_offered_once_each_and_registered_on_the_same
     assert asked.count(GATEWAY_B) == asked.count(GATEWAY_C) == 1, "politely"
     found = cards(hass)
     assert found.keys() == {GATEWAY_B, GATEWAY_C}
-    assert text_of(found[GATEWAY_B]) == (
-        f"{GATEWAY_B} · firmware V1.0 · -98 dBm · cabinets 5 · household valves 96"
-    )
+    assert text_of(found[GATEWAY_B]) == f"{GATEWAY_B} · V1.0 · -98 dBm · 5+96"
     assert "-71 dBm" in text_of(found[GATEWAY_C])
 
     form = await go_on(hass, found[GATEWAY_B])
@@ -173,9 +171,7 @@ async def test_a_silent_one_is_offered_with_what_was_heard(
     await say(broker, GATEWAY_B)
     await say(broker, GATEWAY_B, report(GATEWAY_B, "23227310200800"))
     await until(lambda: cards(hass))
-    assert text_of(cards(hass)[GATEWAY_B]) == (
-        f"{GATEWAY_B} · messages 2 · cabinets 1 · household valves 1"
-    )
+    assert text_of(cards(hass)[GATEWAY_B]) == f"{GATEWAY_B} · no answer · 1+1"
     form = await go_on(hass, cards(hass)[GATEWAY_B])
     assert (placeholders(form)["firmware"], placeholders(form)["messages"]) == ("–", "2")
 
@@ -188,9 +184,7 @@ async def test_one_that_tells_its_status_by_itself_is_not_asked(
         await say(broker, GATEWAY_B, status(GATEWAY_B))
         await until(lambda: cards(hass))
         assert GATEWAY_B not in status_queries(commands)
-    assert text_of(cards(hass)[GATEWAY_B]) == (
-        f"{GATEWAY_B} · 固件 V1.0 · -98 dBm · 楼宇柜 5 台 · 户用阀 96 台"
-    )
+    assert text_of(cards(hass)[GATEWAY_B]) == f"{GATEWAY_B} · V1.0 · -98 dBm · 5+96 台"
 
 
 async def test_an_ignored_one_does_not_come_back_until_it_is_wanted_again(
@@ -237,6 +231,35 @@ async def test_one_that_takes_the_place_of_another_is_no_longer_offered(
     assert cards(hass).keys() == {GATEWAY_C}
     await say(broker, GATEWAY_A, status(GATEWAY_A))  # the old one, if it still lives
     await until(lambda: cards(hass).keys() == {GATEWAY_A, GATEWAY_C})
+
+
+async def test_one_that_is_registered_while_it_is_asked_is_not_offered(
+    hass: HomeAssistant, broker: AmqttBroker, registered: MockConfigEntry
+) -> None:
+    async with gateways(broker, {}) as commands:
+        await say(broker, GATEWAY_B)
+        await until(lambda: GATEWAY_B in status_queries(commands))
+        add_entry(hass, GATEWAY_B, broker.port)
+        await say(broker, GATEWAY_C, status(GATEWAY_C))
+        await until(lambda: cards(hass))
+    assert cards(hass).keys() == {GATEWAY_C}, "whose turn came after it"
+
+
+async def test_changes_of_others_change_nothing(
+    hass: HomeAssistant, broker: AmqttBroker, registered: MockConfigEntry
+) -> None:
+    await say(broker, GATEWAY_B, status(GATEWAY_B))
+    await until(lambda: cards(hass))
+    other = MockConfigEntry(domain="other", unique_id=GATEWAY_B)
+    other.add_to_hass(hass)
+    hass.config_entries.async_update_entry(other, title="Other")
+    assert cards(hass).keys() == {GATEWAY_B}
+
+
+async def test_settings_are_taken_over_before_there_is_a_link(hass: HomeAssistant) -> None:
+    watch = discovery.GatewayWatch(hass, settings_of(1883, password="old"), discovery._Place())
+    watch.async_renew(settings_of(1883))
+    assert watch._settings == settings_of(1883)
 
 
 async def test_garbage_and_kept_messages_offer_nothing(
@@ -418,6 +441,7 @@ async def test_it_listens_as_soon_as_it_can(
 async def test_a_card_of_a_link_that_is_gone_says_so(
     hass: HomeAssistant, broker: AmqttBroker, set_up: list[str]
 ) -> None:
+    add_entry(hass, GATEWAY_C, broker.port, prefix="depot", discovery=True)
     entry = add_entry(hass, GATEWAY_A, broker.port, discovery=True)
     data = {
         discovery.KEY_LINK: settings_from_data(entry.data).key,

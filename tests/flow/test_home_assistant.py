@@ -103,8 +103,11 @@ async def test_gateways_are_heard_asked_and_registered_over_it(
     assert options_of(choice, "broker") == {
         known: "Home Assistant MQTT, hy/gw (Building 7)",
         "new": "new",
-        "home_assistant": "home_assistant",
+        "home_assistant_other": "home_assistant_other",
     }
+    form = await go_on(hass, choice, {"broker": "home_assistant_other"})
+    assert form["step_id"] == "home_assistant"
+    choice = await begin(hass)
     menu = await go_on(hass, choice, {"broker": known})
     form = await choose(hass, menu, "gateway_id")
     async with gateways(broker, {GATEWAY_B: status(GATEWAY_B)}):
