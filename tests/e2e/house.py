@@ -81,7 +81,7 @@ class House:
         answers = {
             "broker": "127.0.0.1",
             "port": self.broker.port,
-            "username": USERNAME,
+            "username": self.broker.username,
             "password": self.broker.password,
             "other_settings": {"set_client_cert": False, "set_ca_cert": "off"},
         }
