@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 
 from freezegun.api import FrozenDateTimeFactory
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.helpers import device_registry as dr, issue_registry as ir
@@ -394,15 +395,50 @@ async def test_issues_go_with_their_entry(hass: HomeAssistant, building: Buildin
     ir.async_create_issue(
         hass,
         DOMAIN,
-        "flow_scale_02345678999",
+        "store_damaged_of_another_entry",
         is_fixable=False,
         severity=ir.IssueSeverity.WARNING,
-        translation_key="flow_scale",
+        translation_key="store_damaged",
+        translation_placeholders={"path": "somewhere"},
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("custom_components.hy_heating.async_forget_session", _forget)
         await hass.config_entries.async_remove(building.entry.entry_id)
-    assert issues(hass).keys() == {"flow_scale"}, "another gateway's stays"
+    assert issues(hass).keys() == {"store_damaged"}, "another entry's stays"
+
+
+async def test_issues_go_while_their_entry_is_disabled(
+    hass: HomeAssistant, building: Building
+) -> None:
+    await building.pass_hours(4, CABINET, ONE)
+    assert issues(hass).keys() == {"fewer_valves"}
+    entry_id = building.entry.entry_id
+    await hass.config_entries.async_set_disabled_by(entry_id, ConfigEntryDisabler.USER)
+    assert not issues(hass)
+    await hass.config_entries.async_set_disabled_by(entry_id, None)
+    await hass.async_block_till_done()
+    await building.answer()
+    await building.pass_hours(1.5, CABINET, ONE)
+    assert told(hass, "fewer_valves")["silent"] == f"Valve {TWO}"
+
+
+async def test_ids_of_issues_hide_what_a_download_must_not_tell(
+    hass: HomeAssistant, link: FakeLink, freezer: FrozenDateTimeFactory
+) -> None:
+    freezer.move_to(START)
+    building = Building(hass, link, make_entry(hash_key="ab" * 16), freezer)
+    await building.set_up()
+    await building.report(CABINET, ONE, TWO)
+    await building.pass_hours(4, CABINET)
+    await building.report("23000009")
+    (issue,) = issues(hass).values()
+    assert issue.translation_key == "meter_appeared"
+    assert not {GATEWAY_ID, "23000009"} & set(issue.issue_id.split("_"))
+    await building.report(ONE)
+    assert told(hass, "meter_appeared")["missing"] == f"Valve {TWO}"
+    building.gateway.async_forget_meter("23000009")
+    assert not issues(hass)
+    await hass.config_entries.async_unload(building.entry.entry_id)
 
 
 async def _forget(*_: object) -> None:

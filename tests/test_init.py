@@ -189,8 +189,15 @@ async def test_only_a_meter_that_is_silent_can_be_removed(
     assert not (await client.remove_device(devices[GATEWAY_ID]))["success"]
     assert not (await client.remove_device(devices[CABINET]))["success"]
 
+    await hass.config_entries.async_unload(entry.entry_id)
+    assert not (await client.remove_device(devices[CABINET]))["success"], "it could not be cleaned"
+    await hass.config_entries.async_setup(entry.entry_id)
+    await hass.async_block_till_done()
+
     link.set_connected(False)
     assert (await client.remove_device(devices[CABINET]))["success"]
+    number = entry.runtime_data.gateway.meters | entry.runtime_data.gateway.readings.memories
+    assert CABINET not in number, "nothing is kept of it"
     await hass.async_block_till_done()
     assert hass.states.get(f"valve.cabinet_{CABINET}_valve") is None
 

@@ -1,5 +1,6 @@
 """HY Heating: 4G gateways with cabinets and household valves behind them."""
 
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP, Platform
 from homeassistant.core import Event, HomeAssistant
 from homeassistant.exceptions import (
@@ -117,6 +118,8 @@ async def async_unload_entry(hass: HomeAssistant, entry: HyConfigEntry) -> bool:
         return False
     await entry.runtime_data.gateway.async_stop()
     await entry.runtime_data.link.async_release()
+    if entry.disabled_by:
+        async_clear_entry(hass, entry)  # nobody asks for it now; set-up says it again
     return True
 
 
@@ -138,6 +141,8 @@ async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: HyConfigEntry, device: dr.AnyDeviceEntry
 ) -> bool:
     """Allow a meter that no longer reports to be removed; it returns if it does."""
+    if entry.state is not ConfigEntryState.LOADED:
+        return False  # what is kept of it could not be cleaned
     gateway = entry.runtime_data.gateway
     for meter in gateway.meters.values():
         if meter_identifier(gateway.gateway_id, meter.number) in device.identifiers:

@@ -19,7 +19,15 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.hy_heating.const import DOMAIN
 from tests.cabinets import cabinet_frame
-from tests.common import CABINET, GATEWAY_ID, VALVE, FakeLink, captured, report as report_of
+from tests.common import (
+    CABINET,
+    GATEWAY_ID,
+    VALVE,
+    FakeLink,
+    captured,
+    captured_frame,
+    report as report_of,
+)
 from tests.links.brokers import AmqttBroker, ForbiddenTopics, until
 
 from .helpers import (
@@ -96,6 +104,7 @@ async def test_everything_moves_to_the_new_gateway(
         is_fixable=False,
         severity=ir.IssueSeverity.WARNING,
         translation_key="valve_disobeys",
+        translation_placeholders={"meter": CABINET, "gateway": GATEWAY_A, "failures": "3"},
         translation_placeholders={"meter": "East wing", "gateway": "Building 7", "failures": "3"},
     )
     before = identities(hass, entry)
@@ -304,6 +313,10 @@ async def test_there_must_be_two_meters(
     hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
 ) -> None:
     link.deliver(captured("cabinet_report"))
+    # The captured report of a valve from a device type that nobody described: 54, so CS grows by 1.
+    raw = bytearray.fromhex(captured_frame("valve_report_C"))
+    raw[1], raw[-2] = 0x54, raw[-2] + 1
+    link.deliver(report_of(f"{VALVE}200800", raw.hex().upper()))
     await hass.async_block_till_done()
     menu = await entry.start_reconfigure_flow(hass)
     none = await choose(hass, menu, "replace_meter")
