@@ -104,7 +104,6 @@ async def test_everything_moves_to_the_new_gateway(
         is_fixable=False,
         severity=ir.IssueSeverity.WARNING,
         translation_key="valve_disobeys",
-        translation_placeholders={"meter": CABINET, "gateway": GATEWAY_A, "failures": "3"},
         translation_placeholders={"meter": "East wing", "gateway": "Building 7", "failures": "3"},
     )
     before = identities(hass, entry)
