@@ -113,6 +113,24 @@ async def test_a_frozen_broker_gets_no_command_late(
     assert message.payload == b"now", "and the other one never comes"
 
 
+async def test_a_link_made_while_the_broker_is_frozen_takes_it_for_no_answer(
+    hass: HomeAssistant,
+    mqtt: MockConfigEntry,
+    mosquitto: Mosquitto,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Home Assistant may have been connected for hours."""
+    monkeypatch.setattr(home_assistant, "ANSWER_TIMEOUT_S", 1.0)
+    mosquitto.freeze()
+    link = await async_acquire_link(hass, SETTINGS)
+    await link.async_wait_connected(10)
+    with pytest.raises(LinkTimeoutError):
+        await link.publish(COMMAND_TOPIC, b"late", expiry_s=10, fresh=True)
+    mosquitto.thaw()
+    await link.publish(COMMAND_TOPIC, b"now", expiry_s=10, fresh=True)
+    await link.async_release()
+
+
 async def test_each_listener_hears_once_what_several_subscriptions_match(
     hass: HomeAssistant, link: SharedLink, mosquitto: Mosquitto
 ) -> None:

@@ -285,7 +285,9 @@ class HomeAssistantLink(SharedLink):
 
     @callback
     def _status_changed(self, connected: bool) -> None:
-        if not connected:
+        if connected:
+            self._heard_s = self._now()  # else nobody knows when the broker last said something
+        else:
             self._went(MqttNotConnectedError())
         self._judge()
 
@@ -326,7 +328,7 @@ class HomeAssistantLink(SharedLink):
     def _came(self) -> None:
         self._up, self._down = True, None
         self._connections += 1
-        self._since_s = self._heard_s = self._now()
+        self._since_s = self._now()
         self._settled.set()
         if self._was_up:
             self._log(logging.INFO, "Home Assistant's MQTT is connected again")
