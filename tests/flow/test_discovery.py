@@ -315,10 +315,16 @@ async def test_invented_ids_are_bounded_and_told_once(
     await until(lambda: GATEWAY_B in cards(hass))
 
 
+@pytest.mark.parametrize("answers", [{GATEWAY_B: status(GATEWAY_B)}, {}], ids=["answers", "silent"])
 async def test_a_reload_asks_nobody_again(
-    hass: HomeAssistant, broker: AmqttBroker, registered: MockConfigEntry
+    hass: HomeAssistant,
+    broker: AmqttBroker,
+    registered: MockConfigEntry,
+    answers: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with gateways(broker, {GATEWAY_B: status(GATEWAY_B)}) as commands:
+    monkeypatch.setattr(discovery, "ASK_TIMEOUT_S", 1.0 if answers else 0.3)
+    async with gateways(broker, answers) as commands:
         await say(broker, GATEWAY_B)
         await until(lambda: cards(hass))
         await hass.config_entries.async_reload(registered.entry_id)
@@ -327,7 +333,7 @@ async def test_a_reload_asks_nobody_again(
         await say(broker, GATEWAY_B)
         await until(lambda: cards(hass))
         assert status_queries(commands).count(GATEWAY_B) == 1
-    assert "V1.0" in text_of(cards(hass)[GATEWAY_B])
+    assert ("V1.0" in text_of(cards(hass)[GATEWAY_B])) is bool(answers)
 
 
 async def test_it_goes_on_after_the_broker_was_away(
