@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 import os
 
+import pytest
+
 LONG = os.environ.get("HY_HEATING_FAULTS") == "long"
 """Whether the durations are those of docs/RELIABILITY.md, as in scripts/faults."""
+only_long = pytest.mark.skipif(not LONG, reason="takes too long for every change: scripts/faults")
 
 
 @dataclass

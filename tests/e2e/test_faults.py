@@ -19,7 +19,7 @@ from simulator.faults import Fault, FaultKind
 from tests.links.certificates import Authority
 
 from .conftest import ARTIFACTS
-from .figures import LONG, Figures
+from .figures import LONG, Figures, only_long
 from .ledger import (
     GATEWAY,
     REPORT_EVERY_S,
@@ -48,7 +48,7 @@ TLS_GATEWAY = "02345678905"
 TAKEOVERS = 5
 """As many as it takes at a broker that does not say what happened; this one does not."""
 CLEAR_S = 300
-EXPIRY_S = 10
+AWAY_S = 600
 
 EXPECTED_IN_LOG = (
     r"No connection to broker",  # said once, while the broker is away
@@ -147,6 +147,7 @@ async def test_network_cut(stage: Stage, figures: Figures) -> None:
     assert reports["lost"] == 0
 
 
+@only_long
 async def test_a_short_cut_lets_no_command_through_late(stage: Stage, figures: Figures) -> None:
     commander, moves = stage.commander(), stage.simulator.moves()
     async with stage.line.cut():
@@ -353,6 +354,7 @@ async def test_certificate_expired(stage: Stage, folder: Path, figures: Figures)
     await broker.stop()
 
 
+@only_long
 async def test_another_client_takes_over_our_session(stage: Stage, figures: Figures) -> None:
     api, account = stage.house.api, stage.account()
     (client_id,) = set(re.findall(r"as (hy-heating-\w+) \(p5, c0", stage.broker.log))
@@ -385,14 +387,14 @@ async def test_another_client_takes_over_our_session(stage: Stage, figures: Figu
     assert await stage.commander().give() == "verified"
     reports = await account.close()
     figures.add(TABLE, f"session taken over {TAKEOVERS} times", reports)
-    if LONG:
 
-        async def gone() -> bool:
-            return not await told()
+    async def gone() -> bool:
+        return not await told()
 
-        await wait_for(gone, bool, CLEAR_S + 30, 5)
+    await wait_for(gone, bool, CLEAR_S + 30, 5)
 
 
+@only_long
 async def test_a_gateway_that_comes_back_gets_no_stale_command(stage: Stage) -> None:
     """This broker queues even QoS 0; the gateway has a session there, and is away."""
     gateway = Client(
@@ -408,7 +410,7 @@ async def test_a_gateway_that_comes_back_gets_no_stale_command(stage: Stage) -> 
     faults = stage.simulator.fleet.gateways[GATEWAY].faults
     faults.add(Fault(kind=FaultKind.SILENT_GATEWAY))
     assert await stage.commander().give() == "gateway_silent"
-    await asyncio.sleep(600 if LONG else EXPIRY_S + 1)
+    await asyncio.sleep(AWAY_S)
     await stage.broker.publish(command_topic(GATEWAY), b"never expires", qos=0)
     async with gateway, asyncio.timeout(5):
         message = await anext(gateway.messages)

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from custom_components.hy_heating.hyheat.envelope import report_topic
 
-from .figures import LONG, Figures
+from .figures import LONG, Figures, only_long
 from .flood import Flood, garbage, inventions
 from .house import WatchedHouse
 from .ledger import (
@@ -38,7 +38,7 @@ MAX_STALL_S = 0.1
 MAX_STALL_OF_REGISTRIES_S = 0.25
 MAX_GROWTH_BYTES = 8 * 1024 * 1024
 INVENTED_PER_S = 25
-INVENTED_S = 40 if LONG else 25
+INVENTED_S = 40
 MAX_METERS = 512
 GOOD = str(FRAMES["valve_report_A"]["hex"])
 VALVES = 20
@@ -169,6 +169,7 @@ async def test_what_was_retained_is_refused_and_nothing_of_it_stays(
     assert (await account.close())["lost"] == 0
 
 
+@only_long
 async def test_invented_meters(
     house: WatchedHouse, broker: Mosquitto, simulator: WatchedSimulator, figures: Figures
 ) -> None:

@@ -509,6 +509,13 @@ class TestTolerated:
                 assert isinstance(decoded, SettingsReply)
                 assert decoded.season_end == expected
 
+    def test_the_number_of_the_sim_card_stays_out_of_what_is_logged(self) -> None:
+        reply = StatusReply(
+            gateway_id=GATEWAY_ID, stat=Stat.SUCCEEDED, iccid="89860025102250386087"
+        )
+        assert "8986" not in repr(reply)
+        assert "rssi_dbm" in repr(reply)
+
     def test_unknown_keys(self) -> None:
         raw = payload(18, {"stat": 2, "new": {"a": [1]}}, new=7)
         assert decode_from_gateway(raw) == ReadNowAck(GATEWAY_ID, Stat.SUCCEEDED)
