@@ -514,6 +514,27 @@ async def test_a_dead_broker_is_noticed(
     await link.async_release()
 
 
+async def test_a_broker_whose_answer_to_a_ping_waits_behind_messages_is_not_dead(
+    hass: HomeAssistant, scripted: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "KEEPALIVE_S", 1)
+    link = await async_acquire_link(hass, settings_of(scripted.port))
+    assert isinstance(link, BrokerLink)
+    await link.async_wait_connected(5)
+    scripted.mute = True
+    for _ in range(20):
+        scripted.send(TOPIC, b"x")
+        await asyncio.sleep(0.2)
+    assert scripted.pinged
+    assert link.connected
+    assert [said.client_id for said in scripted.connects].count(link._client_id) == 1
+    # When nothing comes any more, it is.
+    await until(lambda: not link.connected, 6)
+    scripted.mute = False
+    await until(lambda: link.connected)
+    await link.async_release()
+
+
 @pytest.mark.parametrize(
     "packet",
     [

@@ -372,6 +372,8 @@ class MqttClient(aiomqtt.Client):
 
     def _heard(self) -> None:
         self.answered_s = self._loop.time()
+        # In a flood the answer to a ping is late, behind thousands of messages: they will do.
+        self._client._ping_t = 0.0  # noqa: SLF001 - paho would end the connection
 
     # --- Asking -----------------------------------------------------------------------------
 
