@@ -126,7 +126,7 @@ class Commander:
         self.outcomes: Counter[str] = Counter()
         self._house = house
         self._valves = itertools.cycle(simulator.valves())
-        self._openings = itertools.cycle((30, 40, 50, 60, 70))
+        self._openings = itertools.cycle((30, 35, 40, 50, 60, 70, 80))
 
     async def give(self) -> str:
         """Give a command, and wait for its end; return `verified` or why it failed."""
