@@ -133,6 +133,46 @@ async def test_the_area_follows_from_the_name(hass: HomeAssistant, link: FakeLin
     await hass.config_entries.async_unload(entry.entry_id)
 
 
+async def test_a_meter_that_a_person_names_goes_into_the_area_of_its_name(
+    hass: HomeAssistant, link: FakeLink
+) -> None:
+    areas = ar.async_get(hass)
+    cellar, building = areas.async_create("Cellar"), areas.async_create("Building 3")
+    patterns = {"name_pattern": "{building}-{unit}-{flat}", "area_pattern": "Building {building}"}
+    entry = make_entry(**patterns)
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, data={**entry.data, "area_id": cellar.id})
+    await hass.config_entries.async_setup(entry.entry_id)
+    link.deliver(captured("cabinet_report"))
+    link.deliver(captured("valve_report"))
+    await hass.async_block_till_done()
+    devices = dr.async_get(hass)
+    valve, cabinet = device_of(hass, entry, VALVE), device_of(hass, entry, CABINET)
+    assert valve.area_id == cellar.id, "what is suggested for all behind the gateway"
+
+    def name(device: dr.DeviceEntry, name: str) -> str | None:
+        named = devices.async_update_device(device.id, name_by_user=name)
+        assert named is not None
+        found = devices.async_get(device.id)
+        assert found is not None
+        return found.area_id
+
+    assert name(valve, "Flat of the Wangs") == cellar.id
+    assert name(valve, "4-2-501") == cellar.id, "there is no such area"
+    assert name(valve, "3-2-501") == building.id
+    attic = areas.async_create("Building 5")
+    assert name(valve, "5-2-501") == building.id, "it has one of its own now"
+    devices.async_update_device(cabinet.id, area_id=None)
+    assert name(cabinet, "5-0-1") == attic.id
+    gateway = devices.async_get(entry.runtime_data.gateway.device_id)
+    assert isinstance(gateway, dr.DeviceEntry)
+    assert name(gateway, "3-0-0") == cellar.id, "a gateway is no meter"
+
+    await hass.config_entries.async_unload(entry.entry_id)
+    devices.async_update_device(cabinet.id, area_id=None)
+    assert name(cabinet, "3-0-1") is None, "nobody follows it any more"
+
+
 async def test_a_meter_behind_two_gateways_is_not_guessed(
     hass: HomeAssistant, meters: MockConfigEntry
 ) -> None:

@@ -16,6 +16,7 @@ from homeassistant.util import dt as dt_util
 from homeassistant.util.json import json_loads
 
 from . import issues
+from .areas import async_follow_names
 from .commands import CommandCounters, CommandReport
 from .conditions import SiteConditions, is_mbus_odd
 from .const import (
@@ -131,6 +132,8 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         await self.client.start()
         self._on_unload(self.readings.async_start())
         self._on_unload(self.link.add_status_listener(self._link_changed))
+        if stop_following := async_follow_names(self.hass, self.config_entry, self.device_id):
+            self._on_unload(stop_following)
         for action, interval in (
             (self._judge, AVAILABILITY_CHECK_INTERVAL),
             (self._async_poll, STATUS_INTERVAL),

@@ -20,7 +20,8 @@ from homeassistant.helpers import (
 )
 import voluptuous as vol
 
-from .const import CONF_AREA_PATTERN, CONF_NAME_PATTERN, DOMAIN
+from .areas import name_pattern
+from .const import DOMAIN
 from .identity import meter_identifier
 from .naming import NamePattern, NameRow, TableError, read_table
 
@@ -145,9 +146,3 @@ class _Import:
             if area is not None:
                 area_id = self._areas.async_get_or_create(area).id
                 self._devices.async_update_device(device_id, area_id=area_id)
-
-
-def name_pattern(entry: ConfigEntry) -> NamePattern | None:
-    """Return how the meters of a gateway are named, None where nobody said so."""
-    pattern = entry.options.get(CONF_NAME_PATTERN, "")
-    return NamePattern(pattern, entry.options[CONF_AREA_PATTERN]) if pattern else None
