@@ -293,6 +293,7 @@ async def test_no_id_and_no_place_where_that_is_asked_for(
         is_fixable=False,
         severity=ir.IssueSeverity.WARNING,
         translation_key="valve_disobeys",
+        translation_placeholders={"meter": "East", "gateway": "Building", "failures": "3"},
     )
     entry = await loaded_entry(hass, hash_key=KEY, swapped_meters=["23227399"])
     link.deliver(report(f"{VALVE[:-2]}42300000", unknown_frame().replace(VALVE, f"{VALVE[:-2]}42")))
