@@ -4,7 +4,7 @@ from custom_components.hy_heating.hyheat import frame
 from custom_components.hy_heating.hyheat.devices import report_frame, to_reading
 from custom_components.hy_heating.hyheat.model import MeterAddress, MeterReading
 
-from .common import captured_frame
+from .vectors import frame_bytes
 
 KWH, MWH, GJ = 0x05, 0x08, 0x11
 
@@ -31,7 +31,7 @@ def cabinet_frame(
     number: str = "27100583",
 ) -> frame.Frame:
     """Return the captured report with other counts (or raw bytes), units and temperatures."""
-    payload = bytearray(frame.parse(captured_frame("cabinet_report")).payload)
+    payload = bytearray(frame.parse(frame_bytes("cabinet_report")).payload)
     for key, count in (counts or {}).items():
         begin = OFFSETS[key]
         payload[begin : begin + 4] = count if isinstance(count, bytes) else bcd(count)

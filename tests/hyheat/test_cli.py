@@ -110,6 +110,11 @@ class TestText:
     def test_bytes_typed_one_by_one(self, shown: Shown) -> None:
         assert shown(*bytes.fromhex(REPLY).hex(" ").split()) == (0, REPLY_SHOWN)
 
+    def test_two_bytes_are_one_input_too(self, shown: Shown) -> None:
+        status, text = shown("68", "53")
+        assert (status, text.count("refused: ")) == (1, 1)
+        assert "     1  53   device type\n" in text
+
     def test_damage_behind_the_last_byte(self, shown: Shown) -> None:
         status, text = shown("FE6853")
         assert status == 1
@@ -176,6 +181,10 @@ class TestText:
         assert status == 1
         assert excerpt in output
 
+    def test_where_it_is_wrong_is_said_where_it_is_known(self, shown: Shown) -> None:
+        assert shown("685g")[1].startswith("refused: hex at offset 3\n")
+        assert shown("[]")[1].startswith("refused: json\n")
+
     def test_a_message(self, shown: Shown) -> None:
         status, text = shown(message("settings_reply").decode())
         assert status == 0
@@ -234,6 +243,12 @@ class TestJson:
         assert [line["ok"] for line in lines] == [True, True, False, True, False]
         assert lines[3]["fields"] == {"stat": 2}
 
+    def test_without_spaces(self, shown: Shown) -> None:
+        assert shown("--json", ACK) == (
+            0,
+            '{"ok":true,"msg_id":18,"gateway_id":"02345678903","fields":{"stat":2}}\n',
+        )
+
 
 class TestStandardInput:
     def test_a_line_each(self, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +300,35 @@ class TestStandardInput:
         status, text = shown("--json", "-")
         assert (status, text.count("\n")) == (1, 1)
 
+    def test_spaces_count_as_length(self, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+        feed(monkeypatch, f"{REPLY.ljust(MAX_LENGTH + 1)}\n{REPLY}\n".encode())
+        status, text = shown("--json", "-")
+        assert status == 1
+        assert [json.loads(line)["ok"] for line in text.splitlines()] == [False, True]
+
+    def test_only_the_end_of_a_line_is_cut_off(
+        self, shown: Shown, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        feed(monkeypatch, b"68X\r\n")
+        _, text = shown("--json", "-")
+        assert json.loads(text)["found"] == "'X'"
+
+    def test_no_more_is_read_than_a_line_may_be_long(
+        self, shown: Shown, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+
+        class Watched(io.BytesIO):
+            @override
+            def readline(self, size: int | None = -1, /) -> bytes:
+                asked.append(-1 if size is None else size)
+                return super().readline(size)
+
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Watched(b"0" * (3 * MAX_LENGTH))))
+        shown("--json", "-")
+        assert min(asked) > 0
+        assert max(asked) == MAX_LENGTH + 1, "one more tells that it is too long"
+
 
 class TestTerminal:
     def colored(self, *arguments: str) -> str:
@@ -314,6 +358,11 @@ class TestTerminal:
         assert printed.startswith("\x1b[1;31mrefused: checksum at offset 15\x1b[0m\n")
         assert "\x1b[1;31m        ^^   expected 18, found 19\x1b[0m\n" in printed
         assert "    14  32   data\n" in printed
+        excerpt = self.colored("685g")
+        assert "\n  \x1b[1;31m   ^ expected a hex digit, found 'g'\x1b[0m\n" in excerpt
+        title = "msg_id 1, status query, gateway 02345678903"
+        query = message("status_query").decode()
+        assert self.colored(query) == f"\x1b[1m{title}\x1b[0m\n\n"
 
     def test_a_color_for_each_grade(self) -> None:
         printed = self.colored(VALID_FRAMES[0]["hex"])
@@ -378,14 +427,28 @@ class TestEndings:
             main(arguments)
         assert caught.value.code == 2
 
-    def test_help(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_help(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "200")
         with pytest.raises(SystemExit) as caught:
             main(["--help"])
         assert caught.value.code == 0
         text = capsys.readouterr().out
         assert " ".join(READ) in text
-        for part in ("--json", "HEX|JSON|-", "Grades:", "Exit status:", "NO_COLOR", "examples:"):
+        for part in ("Grades:", "Exit status:", "NO_COLOR", "examples:"):
             assert part in text
+        assert " ".join(text.split()).startswith(
+            "usage: scripts/decode [-h] [--json] HEX|JSON|- [HEX|JSON|- ...] "
+            "Explain frames (CJ/T 188) and messages (JSON) of HY heating gateways: each byte with "
+            "its offset, meaning, value and grade. A damaged frame is shown with the place of the "
+            "damage, and nothing is read from it. "
+            "positional arguments: HEX|JSON|- frames in hex, a message in JSON, or - for one of "
+            "them a line from standard input "
+            "options: -h, --help show this help message and exit "
+            "--json print JSON, one object a line "
+            "A hex string may hold"
+        )
 
     def test_the_examples_of_the_help_are_good(self, shown: Shown) -> None:
         assert shown(*READ)[0] == 0

@@ -4,6 +4,7 @@ Expected values come from docs/PROTOCOL.md, sections 4 to 6.
 """
 
 import ast
+from dataclasses import replace
 from datetime import datetime
 import importlib
 from pathlib import Path
@@ -504,3 +505,19 @@ class TestUnknown:
             to_reading(parse(frame_bytes("valve_set_50_reply")))
         assert (caught.value.offset, caught.value.found) == (9, "control 84")
         assert isinstance(to_reading(parse(frame_bytes("valve_report_A"))), MeterReading)
+
+
+def test_an_address_is_described_in_capital_letters() -> None:
+    # Only the number, A0 to A3, is made of digits.
+    meter = MeterAddress("valve", bytes.fromhex("23227310ABCDEF"))
+    frame = report_frame(meter, 1, parse(frame_bytes("valve_report_A")).payload)
+    assert describe(frame)["address"] == "23227310ABCDEF"
+
+
+@pytest.mark.parametrize(
+    ("spec", "size", "head"), [(CABINET, 72, "813B901F"), (HOUSEHOLD_VALVE, 58, "812D901F")]
+)
+def test_what_all_reports_of_a_device_share(spec: DeviceSpec, size: int, head: str) -> None:
+    # As captured: control, length, data identifier; 11 bytes before the data and 2 behind them.
+    made = replace(spec)
+    assert (made.report_size, made.report_head.hex().upper()) == (size, head)

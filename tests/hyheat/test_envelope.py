@@ -314,7 +314,14 @@ class TestNesting:
         assert decode_from_gateway(raw) == ReadNowAck(GATEWAY_ID, Stat.SUCCEEDED)
 
     @pytest.mark.parametrize(
-        "text", ["[" * 99, "{" * 99, '"[' * 99, "\\[" * 99, '\\"{\\' * 99], ids=repr
+        "text",
+        [
+            pytest.param("[" * 99, id="lists"),
+            pytest.param("{" * 99, id="objects"),
+            pytest.param('"[' * 99, id="behind quotes"),
+            pytest.param("\\[" * 99, id="behind backslashes"),
+            pytest.param('\\"{\\' * 99, id="behind both"),
+        ],
     )
     def test_brackets_in_a_text_are_not_deep(self, text: str) -> None:
         raw = payload(18, {"stat": 2, "extra": text})
@@ -516,6 +523,24 @@ class TestTolerated:
         assert "8986" not in repr(reply)
         assert "rssi_dbm" in repr(reply)
 
+    @pytest.mark.parametrize(
+        ("gw", "detail"),
+        [
+            ({"msg_id": 1, "msg_gw_pr": 0}, "gw_id is missing"),
+            ({"msg_gw_pr": 0, "gw_id": GATEWAY_ID}, "msg_id is missing"),
+            ([], "gw must be an object, found list"),
+            ({"msg_id": "1", "gw_id": GATEWAY_ID}, "msg_id must be an integer, found str"),
+            ({"msg_id": 2**53 + 1, "gw_id": GATEWAY_ID}, "msg_id is out of range"),
+            ({"msg_id": -(2**53) - 1, "gw_id": GATEWAY_ID}, "msg_id is out of range"),
+            ({"msg_id": 2**53, "gw_id": GATEWAY_ID}, f"msg_id {2**53} is not known"),
+            ({"msg_id": -(2**53), "gw_id": GATEWAY_ID}, f"msg_id {-(2**53)} is not known"),
+        ],
+    )
+    def test_what_a_head_must_have(self, gw: object, detail: str) -> None:
+        with pytest.raises(EnvelopeError) as caught:
+            decode_from_gateway(json.dumps({"gw": gw, "data": {"stat": 2}}).encode())
+        assert caught.value.detail == detail
+
     def test_unknown_keys(self) -> None:
         raw = payload(18, {"stat": 2, "new": {"a": [1]}}, new=7)
         assert decode_from_gateway(raw) == ReadNowAck(GATEWAY_ID, Stat.SUCCEEDED)
@@ -533,6 +558,8 @@ class TestEitherDirection:
             (18, {"stat": 0}, "stat must be 1 or 2, found 0"),
             (18, {}, "main_immediately is missing"),
             (20, {}, "meter_id is missing"),
+            (20, {"meter_id": "2710058320340"}, "meter_id must be 14 digits"),
+            (20, {"meter_id": "2710058320340A"}, "meter_id must be 14 digits"),
             (40, {"transparent": 7}, "transparent must be a text, found int"),
             (40, {"meter_data": ["68"]}, "transparent_port is missing"),
             (40, {"transparent_port": 0}, "stat is missing"),
@@ -561,6 +588,7 @@ class TestTopics:
         with pytest.raises(EnvelopeError) as caught:
             gateway_id_of_topic(topic)
         assert caught.value.reason is RefusalReason.TOPIC
+        assert caught.value.detail == f"{topic!r} does not end in 11 digits"
 
     @pytest.mark.parametrize(
         ("text", "valid"),

@@ -83,9 +83,35 @@ def test_a_little_volume_is_waited_for(flow: Flow) -> None:
     assert flow.report(6, counts=1) == 10.0  # 10 L in ten minutes are 60 L/h
 
 
-@pytest.mark.parametrize("after_s", [10.0, 4 * HOUR])
+@pytest.mark.parametrize(
+    ("times_off", "factor"),
+    [
+        pytest.param(15.845, 10.0, id="1.5845 more than ten"),
+        pytest.param(15.86, 1.0, id="1.586 more than ten"),
+        pytest.param(6.311, 10.0, id="1.5845 less than ten"),
+        pytest.param(6.305, 1.0, id="1.586 less than ten"),
+    ],
+)
+def test_a_factor_of_1_6_either_way_is_granted(flow: Flow, times_off: float, factor: float) -> None:
+    # 10 to the power 0.2 is 1.58489.
+    assert [flow.report(6_000 / times_off) for _ in range(7)] == [1.0] * 6 + [factor]
+
+
+def test_comparisons_must_agree_with_each_other(flow: Flow) -> None:
+    # 1 m³ and 10 m³ by turns, where 600 L/h make 0.1 m³: a factor 10, and 100.
+    assert {flow.report(600, counts=100 if turn % 2 else 1_000) for turn in range(20)} == {1.0}
+
+
+@pytest.mark.parametrize("after_s", [60.0, 3 * HOUR])
+def test_a_minute_and_three_hours_are_just_right(flow: Flow, after_s: float) -> None:
+    shown_l_h = 1_000 / (after_s / HOUR) / 10  # a tenth of 1 m³ in that time
+    assert [flow.report(shown_l_h, after_s=after_s) for _ in range(7)] == [1.0] * 6 + [10.0]
+
+
+@pytest.mark.parametrize("after_s", [10.0, 59.0, 3.01 * HOUR])
 def test_reports_too_close_or_too_far_say_nothing(flow: Flow, after_s: float) -> None:
-    assert {flow.report(600, after_s=after_s) for _ in range(20)} == {1.0}
+    shown_l_h = 1_000 / (after_s / HOUR) / 10
+    assert {flow.report(shown_l_h, after_s=after_s) for _ in range(20)} == {1.0}
 
 
 def test_a_doubtful_volume_or_another_unit_says_nothing(flow: Flow) -> None:
@@ -131,6 +157,16 @@ def test_it_clears_with_one_report_the_right_way_round() -> None:
     evidence = reversed_for(48, hot(40, 55))
     evidence.see(hot(55, 40), 49 * HOUR)
     assert not evidence.found
+    for day in range(11):
+        evidence.see(hot(40, 55), (72 + day * 24) * HOUR)
+    assert not evidence.found, "and begins anew, with the first of twelve"
+    evidence.see(hot(40, 55), (72 + 11 * 24) * HOUR)
+    assert evidence.found
+
+
+def test_water_of_30_c_is_hot() -> None:
+    assert reversed_for(48, hot(20, 30)).found
+    assert not reversed_for(48, hot(20, 29.99)).found
 
 
 @pytest.mark.parametrize(
@@ -140,6 +176,8 @@ def test_it_clears_with_one_report_the_right_way_round() -> None:
         pytest.param(hot(40, 55, None), id="unknown flow"),
         pytest.param(hot(28.87, 28.93), id="at rest, as captured"),
         pytest.param(hot(50, 50.9), id="within what two sensors differ"),
+        pytest.param(hot(50, 51), id="just what two sensors differ"),
+        pytest.param(hot(50, 50), id="no difference"),
         pytest.param(hot(None, 55), id="unknown supply"),
         pytest.param(hot(40, None), id="unknown return"),
     ],
@@ -174,7 +212,9 @@ def test_a_household_valve_counts_while_it_is_open() -> None:
 
 
 def test_evidence_survives_a_restart() -> None:
-    evidence = ReversalEvidence.from_list(reversed_for(47, hot(40, 55)).as_list())
+    seen = reversed_for(47, hot(40, 55))
+    evidence = ReversalEvidence.from_list(seen.as_list())
+    assert evidence == seen
     evidence.see(hot(40, 55), 48 * HOUR)
     assert evidence.found
     flow = Flow()
@@ -183,3 +223,5 @@ def test_evidence_survives_a_restart() -> None:
     flow.evidence = FlowScaleEvidence.from_list(flow.evidence.as_list())
     flow.report(600)
     assert flow.report(600) == 10.0
+    again = FlowScaleEvidence.from_list(flow.evidence.as_list())
+    assert again.factor == 10.0

@@ -218,6 +218,31 @@ class TestFrames:
         }
         assert explained["bytes"][9]["value"] is None
 
+    def test_hex_is_told_in_capital_letters(self) -> None:
+        raw = build(0x53, bytes.fromhex("23227310ABCDEF"), 0xC1, b"\xab").raw
+        explained = one(raw.hex())
+        assert explained["fields"]["status"] == "AB"
+        assert [note["value"] for note in explained["bytes"][6:9]] == ["ABCDEF"] * 3
+        assert explained["bytes"][11]["value"] == "AB"
+
+    def test_values_come_with_their_units(self) -> None:
+        (explained,) = explain(frame_bytes("cabinet_report").hex())
+        assert isinstance(explained, ExplainedFrame)
+        units = [note.unit for note in explained.notes]
+        assert len(units) == 72
+        # In the order of docs/PROTOCOL.md, section 4: what stands behind SER begins at 14.
+        assert units[14:35] == [
+            *["kWh"] * 4,
+            "",
+            *["L/h"] * 4,
+            "",
+            *["m³"] * 4,
+            "",
+            *["°C"] * 6,
+        ]
+        assert units[:10] == [""] * 10
+        assert units[10] == "bytes"
+
     def test_unknown_values(self) -> None:
         payload = bytearray(parse(frame_bytes("cabinet_report")).payload)
         payload[4], payload[15] = 0x06, 0xFF  # a unit code that is none, a digit that is none

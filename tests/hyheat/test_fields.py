@@ -28,7 +28,7 @@ from custom_components.hy_heating.hyheat.fields import (
     unidentified,
     value_field,
 )
-from custom_components.hy_heating.hyheat.model import Value
+from custom_components.hy_heating.hyheat.model import Register, Value
 
 STATE = choice({0x55: "open", 0x99: "closed"})
 
@@ -398,3 +398,87 @@ class TestLayout:
     ) -> None:
         with pytest.raises(ValueError, match=complaint):
             Layout(size, rows)
+
+
+class TestMadeHere:
+    """A table and its codecs as they are made; those of the devices were made at import."""
+
+    # 45 323.12 kWh, a byte nobody knows, open, 258 L/h with the low byte first, and 10 L.
+    PAYLOAD = bytes.fromhex("1223530405 AA 55 0201 010000002A")
+
+    def layout(self) -> Layout:
+        return Layout(
+            14,
+            (
+                value_field(
+                    0, "energy", quantity(ENERGY, written_as=0x05), Grade.SHOWN, "heat energy"
+                ),
+                unidentified(5, 1),
+                value_field(6, "state", choice({0x55: "open"}), Grade.INFERRED, "valve state"),
+                value_field(7, "flow", integer(2), Grade.STANDARD, "flow", "L/h"),
+                value_field(9, "volume", quantity(VOLUME, written_as=0x2A), Grade.SHOWN, "volume"),
+            ),
+        )
+
+    def test_its_rows(self) -> None:
+        rows = self.layout().fields
+        assert [
+            (row.offset, row.width, row.key, row.name, row.grade, row.unit) for row in rows
+        ] == [
+            (0, 5, "energy", "heat energy", "A", "kWh"),
+            (5, 1, "", "unidentified", "D", ""),
+            (6, 1, "state", "valve state", "C", ""),
+            (7, 2, "flow", "flow", "B", "L/h"),
+            (9, 5, "volume", "volume", "A", "m³"),
+        ]
+        assert [row.codec is None for row in rows] == [False, True, False, False, False]
+
+    def test_what_it_decodes(self) -> None:
+        values = {"energy": 45_323.12, "state": "open", "flow": 258, "volume": 0.01}
+        assert self.layout().decode(self.PAYLOAD) == values
+        assert self.layout().register("energy", self.PAYLOAD) == Register(4_532_312, 1, 100)
+        assert self.layout().register("volume", self.PAYLOAD) == Register(1, 1, 100)
+        with pytest.raises(KeyError):
+            self.layout().register("flow", self.PAYLOAD)
+
+    def test_what_it_decodes_from_the_middle_of_a_frame(self) -> None:
+        layout = self.layout()
+        assert layout.decode(b"\x68" * 3 + self.PAYLOAD, 3) == layout.decode(self.PAYLOAD)
+
+    def test_a_register_with_a_unit(self) -> None:
+        codec = quantity(ENERGY, written_as=0x05)
+        assert codec.register is not None
+        assert codec.register(bytes.fromhex("0100000008")) == Register(1, 10, 1)
+        for unknown in ("0A00000005", "0100000006", "FFFFFFFFFF"):
+            assert codec.register(bytes.fromhex(unknown)) is None
+            assert codec.decode(bytes.fromhex(unknown)) is None
+        # Whole where its counts are: 10 kWh, but 0.01 kWh.
+        found = [codec.decode(bytes.fromhex(f"01000000{unit}")) for unit in ("08", "05")]
+        assert [(type(value), value) for value in found] == [(int, 10), (float, 0.01)]
+
+    def test_what_it_encodes(self) -> None:
+        layout = self.layout()
+        written = layout.encode({"flow": 1, "state": None}, self.PAYLOAD)
+        assert written == bytes.fromhex("1223530405 AA FF 0100 010000002A")
+        with pytest.raises(RequestError, match=r"^the report has 14 bytes, not 13$"):
+            layout.encode({"flow": 1}, self.PAYLOAD[:-1])
+        with pytest.raises(RequestError, match=r"^the report has no field power$"):
+            layout.encode({"power": 1}, self.PAYLOAD)
+
+    def test_a_key_that_stands_twice(self) -> None:
+        row = value_field(0, "state", STATE, Grade.INFERRED, "valve state")
+        with pytest.raises(ValueError, match=r"^a key stands twice$"):
+            Layout(2, (row, value_field(1, "state", STATE, Grade.INFERRED, "again")))
+
+    @pytest.mark.parametrize("wrong", ["1", None, True])
+    def test_what_is_no_number(self, wrong: Value) -> None:
+        with pytest.raises(RequestError, match=rf"^{wrong!r} is not a number$"):
+            integer(1).encode(wrong)
+
+    def test_a_choice(self) -> None:
+        state = choice({0x55: "open", 0x99: "closed"})
+        assert [decoded(state, code) for code in ("55", "99", "00")] == ["open", "closed", None]
+        assert state.encode("closed") == b"\x99"
+        for wrong in ("half", 0x55, None):
+            with pytest.raises(RequestError, match=rf"^{wrong!r} is not one of open, closed$"):
+                state.encode(wrong)

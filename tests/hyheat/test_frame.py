@@ -280,21 +280,22 @@ class TestBuild:
         assert frame.encode() == b"\xfe\xfe\xfe\xfe" + READ
 
     @pytest.mark.parametrize(
-        ("device_type", "address", "control", "data"),
+        ("device_type", "address", "control", "data", "why"),
         [
-            (0x55, bytes(6), 0x01, b""),
-            (0x55, bytes(8), 0x01, b""),
-            (0x55, bytes(7), 0x01, bytes(256)),
-            (0x100, bytes(7), 0x01, b""),
-            (-1, bytes(7), 0x01, b""),
-            (0x55, bytes(7), 0x100, b""),
+            (0x55, bytes(6), 0x01, b"", "an address has 7 bytes, not 6"),
+            (0x55, bytes(8), 0x01, b"", "an address has 7 bytes, not 8"),
+            (0x55, bytes(7), 0x01, bytes(256), "a frame carries at most 255 bytes, not 256"),
+            (0x100, bytes(7), 0x01, b"", "the device type is one byte, not 256"),
+            (-1, bytes(7), 0x01, b"", "the device type is one byte, not -1"),
+            (0x55, bytes(7), 0x100, b"", "the control is one byte, not 256"),
         ],
     )
     def test_what_does_not_fit(
-        self, device_type: int, address: bytes, control: int, data: bytes
+        self, device_type: int, address: bytes, control: int, data: bytes, why: str
     ) -> None:
-        with pytest.raises(RequestError):
+        with pytest.raises(RequestError) as raised:
             build(device_type, address, control, data)
+        assert str(raised.value) == why
         assert build(0x55, bytes(7), 0x01, bytes(255)).size == 268
 
     def test_checksum_wraps_at_256(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from fractions import Fraction
 import json
+import re
 from typing import Any
 
 from hypothesis import given, strategies as st
@@ -18,6 +19,7 @@ from custom_components.hy_heating.hyheat.devices import HOUSEHOLD_VALVE, counter
 from custom_components.hy_heating.hyheat.devices.cabinet import CABINET
 from custom_components.hy_heating.hyheat.model import MeterReading, Register, Value
 from custom_components.hy_heating.hyheat.plausibility import (
+    KEPT_COUNTERS,
     MAX_POWER_KW,
     Continued,
     Judgement,
@@ -96,6 +98,15 @@ def test_growth_within_the_bound_is_taken_at_once(meter: Meter) -> None:
     assert not meter.memory.resets
 
 
+def test_exactly_what_is_possible_is_taken() -> None:
+    # 23 260 kWh in an hour, and one digit of 10 kWh that was about to turn: 2 327 counts.
+    meter = Meter(4_532, MWH)
+    assert meter.send(4_532 + 2_327, MWH, after_s=3_600.0) == 68_590
+    assert meter.send(4_532 + 2 * 2_327 + 1, MWH, after_s=3_600.0) == 68_590, "held"
+    meter = Meter(4_532_000)  # the same in hundredths of a kWh
+    assert meter.send(4_532 + 2_327, MWH, after_s=3_600.0) == 68_590
+
+
 @pytest.mark.parametrize(
     "glitch",
     [
@@ -120,6 +131,15 @@ def test_an_invalid_register_is_unknown_and_changes_nothing(meter: Meter) -> Non
     assert meter.send(START + 5) == 45_323.17
 
 
+def test_an_unknown_register_keeps_no_other_one_from_being_judged(meter: Meter) -> None:
+    assert meter.judge(INVALID, volume_m3=345_679).values[VOLUME] == 3_456.79
+    assert meter.judge(START, volume_m3=0).values[VOLUME] == 3_456.79, "held"
+    memory = MeterMemory()
+    memory.judge(cabinet({ENERGY: INVALID}), 0.0)
+    shown = memory.judge(cabinet({VOLUME: 345_679}), 600.0).values
+    assert (shown[ENERGY], shown[VOLUME]) == (45_323.12, 3_456.79)
+
+
 def test_a_first_report_without_a_register(meter: Meter) -> None:
     memory = MeterMemory()
     reading = cabinet({ENERGY: INVALID})
@@ -142,6 +162,20 @@ def test_a_value_that_comes_again_is_a_reset_and_unknown_until_continued(
     assert meter.send(new + 10) == (new + 10) / 100
     assert meter.memory.continue_counter(ENERGY, meter.now_s) is None, "only once"
     assert meter.memory.continue_counter("nothing", meter.now_s) is None
+
+
+def test_what_is_only_doubted_cannot_be_continued(meter: Meter) -> None:
+    meter.send(0)
+    assert meter.memory.continue_counter(ENERGY, meter.now_s) is None
+    assert meter.send(START + 1) == 45_323.13
+
+
+def test_a_continued_counter_is_shown_at_once(meter: Meter) -> None:
+    meter.send(0)
+    meter.send(5)
+    assert meter.memory.shown(cabinet({ENERGY: 5}))[ENERGY] is None
+    meter.memory.continue_counter(ENERGY, meter.now_s)
+    assert meter.memory.shown(cabinet({ENERGY: 5}))[ENERGY] == 0.05
 
 
 def test_a_reset_takes_itself_back_when_the_old_register_returns(meter: Meter) -> None:
@@ -186,6 +220,13 @@ def test_a_duplicate_does_not_confirm_itself(meter: Meter) -> None:
     assert meter.send(START + 3) == 45_323.15
 
 
+def test_a_minute_later_it_is_another_reading(meter: Meter) -> None:
+    meter.send(0)
+    assert meter.send(0, after_s=59.0) == 45_323.12
+    assert meter.send(0, after_s=1.0) is None
+    assert meter.is_reset
+
+
 def test_a_register_rolls_over() -> None:
     meter = Meter(99_999_950)
     assert meter.send(20) == 999_999.5, "held back: it may be a glitch"
@@ -197,6 +238,14 @@ def test_a_register_rolls_over() -> None:
     )
     assert meter.send(40) == 0.4
     assert not meter.memory.resets
+
+
+def test_a_roll_over_beyond_the_bound_is_a_reset() -> None:
+    # 50 000 kWh behind the end of the register, where ten minutes make 3 877.
+    meter = Meter(99_999_950)
+    assert meter.send(5_000_000) == 999_999.5
+    assert meter.send(5_000_010) is None
+    assert meter.is_reset
 
 
 def test_a_roll_over_to_a_number_seen_before_is_not_late() -> None:
@@ -246,6 +295,23 @@ def test_a_fall_of_more_than_a_digit_of_the_coarser_unit_is_one(meter: Meter) ->
     assert meter.send(4_531, MWH) == 45_323.12  # 45 310 kWh: 13.12 kWh less
     assert meter.send(4_531, MWH) is None
     assert meter.send(4_533, MWH) == 45_330
+
+
+def test_a_fall_of_just_a_digit_of_the_coarser_unit_is_none() -> None:
+    # 45 329.999 kWh may be shown as 45 330.00 kWh and as 45.32 MWh.
+    meter = Meter(4_533_000)
+    assert meter.send(4_532, MWH) == 45_330
+    assert meter.memory.counters[ENERGY].suspect is None
+
+
+def test_a_fall_after_a_change_of_units_within_a_backlog_is_one() -> None:
+    # Judged as a whole, so against a register of another unit; but a fall is between neighbors.
+    meter = Meter(4_532, MWH)
+    assert meter.send(4_532_500) == 45_325
+    meter.judge(4_532_600, after_s=0.1)
+    assert meter.memory.counters[ENERGY].suspect is None
+    meter.judge(4_532_599, after_s=0.1)
+    assert meter.memory.counters[ENERGY].suspect is not None
 
 
 def test_kilowatt_hours_and_gigajoules_convert_exactly(meter: Meter) -> None:
@@ -305,6 +371,21 @@ def test_one_counter_higher_is_no_late_report(meter: Meter) -> None:
     assert judged.values[VOLUME] == 3_456.79
 
 
+def test_duplicates_push_nothing_out_of_what_is_remembered(meter: Meter) -> None:
+    grown(meter)
+    for _ in range(KEPT_COUNTERS):
+        assert meter.send(START + 50) == 45_323.62
+    assert meter.judge(START + 25, after_s=2.0).late
+
+
+def test_what_is_older_than_64_reports_is_no_late_report(meter: Meter) -> None:
+    for step in range(1, KEPT_COUNTERS + 1):
+        meter.send(START + 10 * step)
+    # The first one of all is forgotten, the one after it is the oldest that is known.
+    assert meter.judge(START + 10, after_s=2.0).late
+    assert meter.send(START, after_s=60.0) == 45_329.52, "below all that is known: in doubt"
+
+
 def test_one_that_stays_late_is_a_reset(meter: Meter) -> None:
     grown(meter)
     assert meter.judge(START + 20).late
@@ -320,6 +401,16 @@ def test_a_backlog_is_judged_as_a_whole(meter: Meter) -> None:
         assert meter.delivered_late() is (step > 1), "the first one could be in time"
     # After it the usual bound counts again: 30 000 kWh in ten minutes are too much.
     assert meter.send(START + 6_000_000) == (START + 3_000_000) / 100
+    assert not meter.delivered_late()
+
+
+def test_reports_five_seconds_apart_are_no_backlog(meter: Meter) -> None:
+    # 100 kWh: possible in the ten minutes before, not in five seconds.
+    meter.send(START + 100)
+    assert meter.send(START + 10_100, after_s=4.9) == 45_424.12, "a backlog, judged as a whole"
+    assert meter.delivered_late()
+    meter.send(START + 10_100)
+    assert meter.send(START + 20_100, after_s=5.0) == 45_424.12, "two reports, held"
     assert not meter.delivered_late()
 
 
@@ -356,6 +447,52 @@ def test_a_clock_that_is_set_back_costs_nothing(meter: Meter) -> None:
     assert not meter.memory.resets
 
 
+def test_a_doubt_does_not_age_while_the_clock_is_set_back(meter: Meter) -> None:
+    meter.send(0)
+    assert meter.send(0, after_s=-7_200.0) == 45_323.12, "how long after it, nobody knows"
+    assert meter.send(0) is None, "a reading later it is confirmed"
+
+
+def test_a_clock_that_is_set_back_gives_no_more_time_to_grow(meter: Meter) -> None:
+    """The bound counts from the last good report, ten minutes before the clock was set."""
+    meter.send(START + 10)
+    meter.send(INVALID)
+    # 5 000 kWh are more than ten minutes allow, but less than twenty.
+    assert meter.send(START + 500_010, after_s=-7_200.0) == 45_323.22
+    assert meter.send(START + 20) == 45_323.32
+
+
+def test_what_is_judged_is_what_is_told(meter: Meter) -> None:
+    judged = meter.judge(START + 1)
+    assert judged.late is False
+    assert meter.memory.judge(cabinet({ENERGY: START + 2}), meter.now_s + 1.0).late is False
+    assert meter.delivered_late(), "no answer to a read, unless the caller says so"
+
+
+# --- What is found on the way ---------------------------------------------------------------
+
+
+def test_a_flow_that_does_not_fit_the_volume_is_found(meter: Meter) -> None:
+    """1 m³ in ten minutes are 6 000 L/h; the meter says 600."""
+    volume = 345_678
+    factors = []
+    for step in range(1, 10):
+        # After five pairs one odd volume: it is no evidence, and the pair after it neither.
+        counts = 0 if step == 7 else volume + 100 * step
+        meter.judge(START, volume_m3=counts, flow_l_h=600)
+        factors.append(meter.memory.flow_scale.factor)
+    assert factors == [1.0] * 8 + [10.0]
+
+
+def test_exchanged_temperatures_are_found(meter: Meter) -> None:
+    temperatures = {"supply_temperature_c": 40.0, "return_temperature_c": 55.0}
+    hot = cabinet({"flow_l_h": 600}, temperatures_c=temperatures)
+    for hour in range(49):
+        assert not meter.memory.reversal.found
+        meter.memory.judge(hot, meter.now_s + hour * 3_600.0)
+    assert meter.memory.reversal.found
+
+
 # --- Household valves -----------------------------------------------------------------------
 
 
@@ -388,6 +525,22 @@ def test_a_device_clock_that_was_set_back_is_believed_the_second_time() -> None:
     assert memory.judge(valve(T0 + timedelta(hours=2)), 5 * 3600.0).late
     assert not memory.judge(valve(T0 + timedelta(hours=3)), 6 * 3600.0).late
     assert not memory.judge(valve(T0 + timedelta(hours=4)), 7 * 3600.0).late
+
+
+def test_the_oldest_clock_that_is_known_is_late_too() -> None:
+    memory = MeterMemory()
+    for step, clock in enumerate(clocks(5, T0)):
+        memory.judge(valve(clock), step * 3600.0)
+    assert memory.judge(valve(T0), 5 * 3600.0).late
+
+
+def test_a_clock_that_was_set_back_is_believed_a_minute_later() -> None:
+    memory = MeterMemory()
+    for step, clock in enumerate(clocks(5, T0)):
+        memory.judge(valve(clock), step * 3600.0)
+    assert memory.judge(valve(T0), 5 * 3600.0).late
+    assert memory.judge(valve(T0), 5 * 3600.0 + 59.0).late
+    assert not memory.judge(valve(T0), 5 * 3600.0 + 60.0).late
 
 
 def test_a_device_clock_far_back_was_set() -> None:
@@ -488,6 +641,27 @@ def test_a_new_meter_that_was_reset_to_another_unit_begins_there(meter: Meter) -
     assert continuation(new, meter)[1] == 40_010
 
 
+def test_a_new_meter_that_had_changed_its_unit_begins_where_it_was_reset(meter: Meter) -> None:
+    new = Meter(start=25_000)  # 250.00 kWh
+    assert new.send(26, MWH) == 260
+    new.send(1, MWH)
+    new.send(2, MWH)
+    assert new.memory.continue_counter(ENERGY, new.now_s) is not None
+    # How far 250.00 kWh lie below is no whole number of its present steps.
+    assert continuation(new, meter)[1] == 20
+
+
+def test_a_memory_of_before_begins_where_it_is_reset(meter: Meter) -> None:
+    new = Meter(start=25_000)
+    stored = new.memory.as_dict()
+    del stored["begun"]
+    new.memory = MeterMemory.from_dict(stored)
+    new.send(100)
+    new.send(200)
+    assert new.memory.continue_counter(ENERGY, new.now_s) is not None
+    assert continuation(new, meter)[1] == 2
+
+
 def test_a_memory_of_before_goes_on_from_the_present_register(meter: Meter) -> None:
     stored = Meter(start=250).memory.as_dict()
     del stored["begun"]
@@ -515,6 +689,35 @@ def test_all_that_matters_survives_a_restart(meter: Meter) -> None:
     meter.memory = restarted(meter.memory)
     assert meter.send(6) == 0.06
     assert meter.send(START) == 0.06, "and judged by the register of before"
+
+
+@pytest.mark.parametrize("unit", [KWH, MWH, GJ])
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_every_counter_is_as_it_was(unit: int, wrong: int) -> None:
+    meter = Meter(START, unit)
+    meter.judge(START + 1, unit)
+    for _ in range(wrong):
+        meter.judge(0, unit)
+    meter.judge(0, unit, after_s=0.5, volume_m3=345_679)
+    assert meter.delivered_late()
+    again = restarted(meter.memory)
+    assert again.as_dict() == meter.memory.as_dict()
+    assert again.counters == meter.memory.counters
+    assert again.counters[ENERGY].suspect == Register(0, *_STEPS[unit])
+    assert again.delivered_late
+    assert again.last_s == meter.now_s
+
+
+_STEPS = {KWH: (1, 100), MWH: (10, 1), GJ: (25, 9)}
+"""Numerator and denominator of one count in kWh: 0.01 kWh, 0.01 MWh, 0.01 GJ."""
+
+
+def test_a_reset_without_its_new_register_is_none() -> None:
+    stored = GOOD.as_dict()
+    stored["counters"] = {ENERGY: [*_ROW[:2], None, *_ROW[3:-1], True]}
+    memory = MeterMemory.from_dict(stored)
+    assert not memory.counters[ENERGY].confirmed
+    assert memory.shown(cabinet())[ENERGY] == 45_323.12
 
 
 def test_nothing_known_survives_too() -> None:
@@ -550,3 +753,24 @@ def test_a_damaged_memory_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         MeterMemory.from_dict(wrong)
     assert MeterMemory.from_dict(GOOD.as_dict()).counters.keys() == GOOD.counters.keys()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({}, "not what is remembered of a meter: KeyError('last_s')"),
+        ({**GOOD.as_dict(), "last_s": "nan"}, "no number"),
+        ({**GOOD.as_dict(), "flow_scale": [3.0, 0, 0]}, "no scale of a flow"),
+        (
+            {**GOOD.as_dict(), "counters": {ENERGY: [[1, 1, 0], *_ROW[1:]]}},
+            "a register without a unit",
+        ),
+        (
+            {**GOOD.as_dict(), "counters": {ENERGY: [[1, 0, 1], *_ROW[1:]]}},
+            "a register without a unit",
+        ),
+    ],
+)
+def test_a_damaged_memory_says_what_is_wrong(wrong: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(why)}$"):
+        MeterMemory.from_dict(wrong)

@@ -65,6 +65,12 @@ def test_a_rate_since_the_first_one() -> None:
     assert count.total == 6
 
 
+def test_the_first_minute_of_all_begins_with_nothing() -> None:
+    count = RecentCount()
+    count.add(0.0)
+    assert count.per_minute(0.0) == 1.0
+
+
 def test_a_rate_of_the_last_ten_minutes() -> None:
     # Minutes begin at multiples of 60: 30 of them with 4 each, at second 10 of each.
     count = RecentCount()

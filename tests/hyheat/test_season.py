@@ -27,10 +27,23 @@ def test_the_captured_season_wraps_the_new_year(day: date, heating: bool) -> Non
 
 @pytest.mark.parametrize(
     ("day", "heating"),
-    [(date(2024, 3, 1), False), (date(2024, 3, 2), True), (date(2024, 10, 9), False)],
+    [
+        (date(2024, 3, 1), False),
+        (date(2024, 3, 2), True),
+        (date(2024, 10, 8), True),
+        (date(2024, 10, 9), False),
+    ],
 )
 def test_a_season_within_one_year(day: date, heating: bool) -> None:
     assert in_season(day, MonthDay(3, 2), MonthDay(10, 8)) is heating
+
+
+@pytest.mark.parametrize(
+    ("day", "heating"),
+    [(date(2024, 3, 1), False), (date(2024, 3, 2), True), (date(2024, 3, 3), False)],
+)
+def test_a_season_that_ends_as_it_begins_is_that_day(day: date, heating: bool) -> None:
+    assert in_season(day, MonthDay(3, 2), MonthDay(3, 2)) is heating
 
 
 def test_a_leap_day_is_28_february_in_other_years() -> None:

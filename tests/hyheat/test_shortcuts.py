@@ -13,7 +13,7 @@ import random
 from hypothesis import example, given, strategies as st
 import pytest
 
-from custom_components.hy_heating.hyheat import envelope, fields
+from custom_components.hy_heating.hyheat import envelope, fields, intake
 from custom_components.hy_heating.hyheat.devices import (
     CABINET,
     DEVICES,
@@ -28,9 +28,9 @@ from custom_components.hy_heating.hyheat.errors import EnvelopeError, FrameError
 from custom_components.hy_heating.hyheat.fields import CLOCK, Layout
 from custom_components.hy_heating.hyheat.frame import from_hex, scan
 from custom_components.hy_heating.hyheat.intake import contents_of
-from custom_components.hy_heating.hyheat.model import MeterAddress, Register, Value
+from custom_components.hy_heating.hyheat.model import MeterAddress, MeterReading, Register, Value
 from custom_components.hy_heating.hyheat.plausibility import _continues
-from tests.vectors import GATEWAY_ID, frame_bytes
+from tests.vectors import GATEWAY_ID, frame_bytes, message as captured
 
 from .test_fuzz import changed_frame, payloads
 
@@ -83,8 +83,12 @@ def message(**changes: object) -> dict[str, object]:
     return {"gw": gw, "data": data}
 
 
-def test_the_captured_form_takes_the_shortcut() -> None:
+def test_the_captured_form_takes_the_shortcut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert envelope._plain_report(message(), GATEWAY_ID) is not None
+    monkeypatch.delattr(envelope, "_open")  # the long way is closed
+    decoded = envelope.decode_from_gateway(captured("valve_report"), GATEWAY_ID)
+    assert isinstance(decoded, Report)
+    assert str(decoded.meter_id) == "23227310200800"
 
 
 JUNK: list[object] = [None, True, False, 0, 0.0, 1, 20, 20.0, "", "6", "68"]
@@ -142,6 +146,18 @@ def test_captured_reports_take_the_shortcut(spec: DeviceSpec) -> None:
         assert same_frame(before + raw, number, spec.protocol_code)
     for changed in (raw + b"\x00", raw + raw, raw[:-1], raw[1:], b""):
         assert not same_frame(changed, number, spec.protocol_code)
+
+
+@SPECS
+def test_a_report_of_one_frame_takes_the_shortcut(
+    spec: DeviceSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter_id = envelope.MeterId(NUMBERS[spec.key], spec.protocol_code, 0)
+    report = Report(GATEWAY_ID, meter_id, (FRAMES[spec.key].hex(),))
+    monkeypatch.delattr(intake, "_closer_look")  # the long way is closed
+    (content,) = intake.contents_of(report)
+    assert isinstance(content, MeterReading)
+    assert content.device == spec.key
 
 
 @SPECS
@@ -216,6 +232,15 @@ def test_more_forms_than_are_remembered() -> None:
         payload[19:21] = form.to_bytes(2)
         expected = form / 10 if form <= 2000 else None
         assert layout.decode(bytes(payload))["supply_temperature_c"] == expected
+
+
+def test_no_more_forms_are_remembered_than_may_be() -> None:
+    remembered = fields._Remembered(bytes.hex)
+    for form in range(fields._MAX_REMEMBERED):
+        assert remembered[form.to_bytes(2)] == f"{form:04x}"
+    assert len(remembered) == fields._MAX_REMEMBERED
+    assert remembered[b"\xff\xff"] == "ffff"
+    assert len(remembered) == 1
 
 
 DIGIT_PAIRS = st.integers(0, 99).map(lambda number: int(f"{number:02d}", 16))

@@ -30,10 +30,29 @@ def test_power_worked_out_by_hand() -> None:
     assert thermal_power_w(1000, 40.0, 60.0) == pytest.approx(-22_950, rel=1e-3)
 
 
+def test_power_is_told_to_a_tenth_of_a_watt() -> None:
+    # 3 L/h at 20 °C: 998.2 kg/m³ × 4.184 kJ/(kg K) × 10 K × 0.003 m³/h = 125.3 kJ/h = 34.80 W;
+    # by the formulas 34.790 W.
+    assert thermal_power_w(3, 25.0, 15.0) == 34.8
+    # The difference is the one that is shown: 0.004 K is none.
+    assert thermal_power_w(1000, 50.004, 50.0) == 0.0
+
+
+@pytest.mark.parametrize(("supply_c", "return_c"), [(150.0, 0.0), (0.0, 150.0)])
+def test_power_is_known_from_0_to_150_c(supply_c: float, return_c: float) -> None:
+    # At a mean of 75 °C: 974.8 kg/m³ × 4.193 kJ/(kg K) × 150 K / 3600 s = 170.3 kW.
+    power_w = thermal_power_w(1000, supply_c, return_c)
+    assert power_w == pytest.approx(170_300 if supply_c else -170_300, rel=1e-3)
+
+
 def test_zero_is_never_negative() -> None:
-    assert thermal_power_w(0, 28.87, 28.93) == 0.0
-    assert copysign(1, thermal_power_w(0, 28.87, 28.93) or 0.0) == 1.0
-    assert copysign(1, temperature_difference_k(20.0, 20.001) or 0.0) == 1.0
+    found = [
+        thermal_power_w(0, 28.87, 28.93),
+        thermal_power_w(1, 20.0, 20.001),
+        temperature_difference_k(20.0, 20.001),
+    ]
+    assert found == [0.0, 0.0, 0.0]
+    assert [copysign(1, zero) for zero in found if zero is not None] == [1.0, 1.0, 1.0]
 
 
 def test_unknown_where_an_input_is() -> None:

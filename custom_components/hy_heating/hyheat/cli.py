@@ -147,15 +147,14 @@ def _lines(stream: BinaryIO) -> Iterator[str]:
 
 
 def _print_json(explained: Explained, output: TextIO) -> None:
-    for part in explained.as_json():
-        print(json.dumps(part, separators=(",", ":")), file=output)
+    lines = (json.dumps(part, separators=(",", ":")) for part in explained.as_json())
+    output.writelines(f"{line}\n" for line in lines)
 
 
 def _print_text(explained: Explained, output: TextIO) -> None:
     paint = _painter(output)
-    for line in _text(explained, paint):
-        print(line, file=output)
-    print(file=output)
+    output.writelines(f"{line}\n" for line in _text(explained, paint))
+    output.write("\n")
 
 
 def _painter(output: TextIO) -> _Paint:
@@ -204,7 +203,7 @@ def _table(
     """Yield one row a byte, and below the damaged one a mark with what is wrong."""
     names = max(len(note.name) for note in notes)
     values = max(len(_shown(note)) for note in notes)
-    yield f"offset  hex  {'meaning':{names}}  {'value':{values}}  grade".rstrip()
+    yield f"offset  hex  {'meaning':{names}}  {'value':{values}}  grade"
     mark = paint(f"        ^^   {damage}", _RED)
     for note in notes:
         color = _GRADE_COLORS[note.grade] if note.grade else ""

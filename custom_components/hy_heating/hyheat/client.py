@@ -321,7 +321,7 @@ class GatewayClient:
             return
         if isinstance(content, SetOpeningFrame) and content.opening_pct is not None:
             self._run(self.session.foreign_move(content.address, self._now()))
-            number = content.address[:4].hex().upper()
+            number = content.address[:4].hex()  # BCD, as for every known device
             self._tell(ForeignCommand(number, content.opening_pct))
 
     def _is_own(self, payload: bytes) -> bool:

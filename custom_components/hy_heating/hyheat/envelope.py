@@ -338,7 +338,7 @@ def _integer(data: Json, key: str) -> int | None:
         return None
     if type(value) is not int:
         raise _wrong_type(key, "an integer", value)
-    return value if -_MAX_INTEGER <= value <= _MAX_INTEGER else _in_range(value, key)
+    return _in_range(value, key)
 
 
 def _in_range(value: int, key: str) -> int:

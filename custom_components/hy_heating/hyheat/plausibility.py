@@ -230,14 +230,14 @@ class MeterMemory:
         ]
 
     def _advance(self, now_s: float) -> float | None:
-        """Note the time; return the seconds since the last report."""
+        """Note the time; return the seconds since the last report, by a clock that may be set."""
         last_s, self.last_s = self.last_s, now_s
         if last_s is None:
             return None
         if now_s < last_s:
             for counter in self.counters.values():
                 counter.shift(now_s - last_s)
-        return max(0.0, now_s - last_s)
+        return now_s - last_s
 
     def _take(self, registers: Mapping[str, Register | None], now_s: float) -> list[Continued]:
         rolled: list[Continued] = []

@@ -41,6 +41,10 @@ def temperature_difference_k(supply_c: float | None, return_c: float | None) -> 
     """Return supply minus return to 0.01 K, None where an input is unknown."""
     if supply_c is None or return_c is None:
         return None
+    return _difference_k(supply_c, return_c)
+
+
+def _difference_k(supply_c: float, return_c: float) -> float:
     return round(supply_c - return_c, 2) + 0.0  # + 0.0: never minus zero
 
 
@@ -52,12 +56,12 @@ def thermal_power_w(
     Density and heat capacity are those at the mean of both temperatures. None where an input is
     unknown or a temperature is outside 0-150 °C; zero is never negative.
     """
-    difference_k = temperature_difference_k(supply_c, return_c)
-    if flow_l_h is None or supply_c is None or return_c is None or difference_k is None:
+    if flow_l_h is None or supply_c is None or return_c is None:
         return None
     if not (LOWEST_C <= supply_c <= HIGHEST_C and LOWEST_C <= return_c <= HIGHEST_C):
         return None
     mean_c = (supply_c + return_c) / 2
     # L/h × kg/m³ × kJ/(kg K) × K = J/h, since 1 L/m³ is 1/1000 and 1 kJ is 1000 J.
-    heat_j_h = flow_l_h * density_kg_m3(mean_c) * heat_capacity_kj_kg_k(mean_c) * difference_k
+    water_j_l_k = density_kg_m3(mean_c) * heat_capacity_kj_kg_k(mean_c)
+    heat_j_h = flow_l_h * water_j_l_k * _difference_k(supply_c, return_c)
     return round(heat_j_h / _SECONDS_PER_HOUR, 1) + 0.0

@@ -2,19 +2,25 @@
 
 import asyncio
 from collections.abc import Sequence
+import json
 
 import pytest
 
-from custom_components.hy_heating.hyheat.client import OWN_REMEMBERED_S, ForeignCommand
+from custom_components.hy_heating.hyheat.client import (
+    OWN_REMEMBERED,
+    OWN_REMEMBERED_S,
+    ForeignCommand,
+)
+from custom_components.hy_heating.hyheat.envelope import TransparentReply
 from custom_components.hy_heating.hyheat.errors import (
     FailureReason,
     ReplyError,
     SubscriptionRefusedError,
 )
-from custom_components.hy_heating.hyheat.model import SetOpeningReply
+from custom_components.hy_heating.hyheat.model import SetOpeningReply, UnknownReading
 from custom_components.hy_heating.hyheat.session import SendFrame
 from tests.hyheat.fake_link import in_virtual_time
-from tests.vectors import frame_bytes, message
+from tests.vectors import GATEWAY_ID, frame_bytes, message
 
 from .scene import COMMANDS, VALVE, VALVE_2, ended, scene
 
@@ -45,6 +51,13 @@ async def test_a_raw_frame_is_answered_by_what_fits() -> None:
         reply = await asking
         assert isinstance(reply, SetOpeningReply)
         assert reply.opening_pct == 50
+
+        asking = asyncio.ensure_future(played.client.send_frame(SendFrame(raw)))
+        assert await played.sent() == [message("valve_set_50")]
+        # T=10 is no known device: 68 10 23227310001111 81 03 901F00, sum 295.
+        unknown = "6810232273100011118103901F009516"
+        played.hears(TransparentReply(GATEWAY_ID, 0, (unknown,)))
+        assert await asking == UnknownReading(0x10, VALVE.address, bytes.fromhex(unknown))
 
         asking = asyncio.ensure_future(played.client.send_frame(request))
         with pytest.raises(ReplyError) as failure:
@@ -78,6 +91,7 @@ async def test_what_is_no_move_of_another_master_changes_nothing() -> None:
     async with scene() as played:
         for payload in (
             b"no JSON",
+            message("valve_set_0").replace(GATEWAY_ID.encode(), b"02345678904"),
             message("status_query"),
             message("cabinet_set_0").replace(b"7916", b"7816"),
             no_opening,
@@ -87,6 +101,47 @@ async def test_what_is_no_move_of_another_master_changes_nothing() -> None:
         assert foreign(played.events) == []
         played.link.deliver(COMMANDS, message("valve_set_0"))
         assert foreign(played.events) == [ForeignCommand("23227310", 0)]
+
+
+@in_virtual_time
+async def test_commands_are_parsed_by_the_parser_that_was_handed_in() -> None:
+    parsed = []
+
+    def loads(text: str) -> object:
+        parsed.append(text)
+        return json.loads(text)
+
+    async with scene(loads=loads) as played:
+        played.link.deliver(COMMANDS, message("valve_set_0"))
+        assert parsed == [message("valve_set_0").decode()]
+
+
+@in_virtual_time
+async def test_ours_is_known_for_a_minute_and_no_longer() -> None:
+    async with scene() as played:
+        played.client.set_opening(VALVE, 50)
+        await asyncio.sleep(0)
+        sent_s = played.client._own[0][0]
+        played.hears(message("valve_set_50_reply_braced"))  # so it is sent once
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(sent_s + OWN_REMEMBERED_S - loop.time())
+        assert loop.time() - sent_s == OWN_REMEMBERED_S
+        played.link.deliver(COMMANDS, message("valve_set_50"))
+        assert foreign(played.events) == [], "a minute is not over yet"
+        await asyncio.sleep(0.001)
+        played.link.deliver(COMMANDS, message("valve_set_50"))
+        assert len(foreign(played.events)) == 1
+
+
+@in_virtual_time
+async def test_of_what_we_sent_only_the_last_is_remembered() -> None:
+    async with scene() as played:
+        for _ in range(OWN_REMEMBERED + 1):
+            asking = asyncio.create_task(played.client.query_status())
+            await asyncio.sleep(0.001)
+            played.hears(message("status_reply"))
+            await asking
+        assert len(played.client._own) == OWN_REMEMBERED
 
 
 @in_virtual_time

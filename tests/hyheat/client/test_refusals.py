@@ -156,6 +156,11 @@ async def test_a_report_of_an_unknown_device_is_a_reading_of_its_own() -> None:
         assert isinstance(received.reading, UnknownReading)
         assert (received.reading.device_type, received.protocol_code) == (0x10, "1001")
         assert played.client.refusals.total == 0
+        # A household valve's frame in a report of another protocol: not to be read by its layout.
+        played.hears(report(VALVE_REPORT, "23227310100100"))
+        received = played.events[-1]
+        assert isinstance(received, ReadingReceived)
+        assert isinstance(received.reading, UnknownReading)
 
 
 def test_refusals_are_counted_by_meter_within_bounds() -> None:

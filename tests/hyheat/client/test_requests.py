@@ -71,6 +71,7 @@ async def test_the_prefix_of_the_topics_is_the_site_s() -> None:
 @in_virtual_time
 async def test_a_start_without_connection_waits_for_it() -> None:
     async with scene(connected=False) as played:
+        played.link.set_connected(False)
         assert played.events == []
         assert await ended(played.client.set_opening(VALVE, 50)) is FailureReason.LINK_DOWN
         played.link.set_connected(True)
@@ -143,6 +144,24 @@ async def test_a_message_on_its_way_to_a_slow_link_is_not_sent_after_stop() -> N
     await asyncio.sleep(60)
     assert played.link.published == []
     assert pending.ended.result().reason is FailureReason.SHUT_DOWN
+
+
+@in_virtual_time
+async def test_stop_waits_until_a_link_has_given_up_sending() -> None:
+    given_up = []
+
+    async def publish(*_: object, **__: object) -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(1)  # as a link that takes a message back
+            given_up.append(asyncio.get_running_loop().time())
+
+    async with scene() as played:
+        played.link.publish = publish  # type: ignore[method-assign]
+        played.client.set_opening(VALVE, 50)
+        await asyncio.sleep(1)
+    assert len(given_up) == 1
 
 
 @in_virtual_time

@@ -345,7 +345,9 @@ def test_an_opening_that_fails_at_once_does_not_end_the_older_one() -> None:
     assert bus.outcome(older) == DONE
 
 
-@pytest.mark.parametrize("request_", [SetOpening(VALVE, 50), VALVES, STATUS], ids=str)
+@pytest.mark.parametrize(
+    "request_", [SetOpening(VALVE, 50), VALVES, STATUS], ids=["opening", "read-now", "query"]
+)
 def test_without_a_link_everything_fails_at_once(request_: Request) -> None:
     bus = Bus(up=False)
     ticket = bus.ask(request_)

@@ -222,6 +222,22 @@ def test_an_opening_overtakes_read_nows_that_wait() -> None:
     assert bus.sent() == [VALVES]
 
 
+def test_when_a_read_now_was_acknowledged_last_is_known_whoever_s_it_was() -> None:
+    bus = Bus()
+    told = [bus.session.read_now_s]
+    bus.ask(VALVES)
+    bus.wait(1)
+    bus.read_ack(Stat.FAILED)  # no reports follow
+    told.append(bus.session.read_now_s)
+    bus.wait(3)
+    bus.read_ack()
+    told.append(bus.session.read_now_s)
+    bus.wait(100)
+    bus.read_ack()  # another master's
+    told.append(bus.session.read_now_s)
+    assert told == [None, None, 1004.0, 1104.0]
+
+
 def test_a_read_now_may_be_repeated_after_its_end() -> None:
     bus = Bus()
     for _ in range(2):
@@ -232,24 +248,34 @@ def test_a_read_now_may_be_repeated_after_its_end() -> None:
     assert bus.sent() == [VALVES, VALVES]
 
 
+NO_DEVICE = "'boiler' is no known device type"
+NOTHING = "a read-now of neither cabinets nor household valves"
+
+
 @pytest.mark.parametrize(
-    "nonsense",
+    ("nonsense", "why"),
     [
-        SetOpening(MeterAddress("boiler", VALVE.address), 50),
-        SetOpening(VALVE, 101),
-        SetOpening(VALVE, -1),
-        ReadMeter(MeterAddress("boiler", VALVE.address)),
-        ReadMeter(MeterAddress("valve", b"\x23")),
-        ReadNow(GATEWAY, cabinets=False, valves=False),
+        pytest.param(
+            SetOpening(MeterAddress("boiler", VALVE.address), 50), NO_DEVICE, id="no valve"
+        ),
+        pytest.param(SetOpening(VALVE, 101), "101 is not within 0 to 100", id="more than open"),
+        pytest.param(SetOpening(VALVE, -1), "-1 is not within 0 to 100", id="less than closed"),
+        pytest.param(ReadMeter(MeterAddress("boiler", VALVE.address)), NO_DEVICE, id="no meter"),
+        pytest.param(
+            ReadMeter(MeterAddress("valve", b"\x23")),
+            "an address has 7 bytes, not 1",
+            id="no address",
+        ),
+        pytest.param(ReadNow(GATEWAY, cabinets=False, valves=False), NOTHING, id="nothing to read"),
     ],
-    ids=str,
 )
-def test_what_does_not_exist_is_refused_and_changes_nothing(nonsense: Request) -> None:
+def test_what_does_not_exist_is_refused_and_changes_nothing(nonsense: Request, why: str) -> None:
     bus = Bus()
     first = bus.move(VALVE, 50)
     second = bus.move(VALVE_2, 50)
-    with pytest.raises(RequestError):
+    with pytest.raises(RequestError) as raised:
         bus.ask(nonsense)
+    assert str(raised.value) == why
     assert (bus.outcome(first), bus.outcome(second)) == (PENDING, PENDING)
     assert bus.session.queued == 1
     bus.reply(VALVE, 50)

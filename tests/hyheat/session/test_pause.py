@@ -94,8 +94,12 @@ def test_forged_addresses_do_not_fill_the_memory() -> None:
     for number in range(2000):
         bus.session.foreign_move(number.to_bytes(7), bus.now)
     assert len(bus.session._moved) == 1024
-    bus.move(VALVE, 50)
+    ticket = bus.move(VALVE, 50)
     assert bus.sent() == [move(VALVE, 50)], "nothing else suffers"
+    bus.publish_fails()
+    assert bus.outcome(ticket) == "link_down"
+    bus.move(VALVE, 50)
+    assert bus.sent() == [move(VALVE, 50)]
 
     bus.sleep(PAUSE_S)
     bus.session.foreign_move(VALVE_2.address, bus.now)

@@ -180,3 +180,10 @@ def test_several_meters_are_proven_at_once_and_each_by_its_own_report() -> None:
     assert [bus.outcome(ticket) for ticket in (first, second, third)] == [REPLIED, DONE, DONE]
     bus.report(VALVE, 50)
     assert bus.outcome(first) == DONE
+
+
+def test_a_reading_of_another_meter_in_front_of_it_hides_no_proof() -> None:
+    bus = Bus()
+    ticket = confirmed(bus, VALVE)
+    bus.transparent(reading(VALVE_2, 100), reading(VALVE, 50))
+    assert bus.outcome(ticket) == DONE

@@ -101,6 +101,33 @@ def test_a_query_that_could_not_be_published_fails_alone() -> None:
     assert bus.outcome(settings) == DONE
 
 
+def test_a_gateway_that_is_silent_can_still_be_asked() -> None:
+    bus = Bus()
+    for _ in range(3):
+        bus.ask(STATUS)
+        bus.wait(20)
+    assert bus.session.gateway_silent
+    bus.sent()
+    ticket = bus.ask(STATUS)
+    bus.wait(10)
+    assert bus.outcome(ticket) == PENDING
+    assert bus.sent() == [STATUS, STATUS]
+    bus.status()
+    assert bus.outcome(ticket) == DONE
+    assert not bus.session.gateway_silent
+
+
+def test_each_query_that_is_not_answered_counts() -> None:
+    bus = Bus()
+    bus.ask(STATUS)
+    bus.ask(SETTINGS)
+    bus.wait(20)
+    assert not bus.session.gateway_silent
+    bus.ask(STATUS)
+    bus.wait(20)
+    assert bus.session.gateway_silent, "the third"
+
+
 @pytest.mark.parametrize("request_", [STATUS, SETTINGS], ids=str)
 def test_queries_need_the_link(request_: object) -> None:
     query = STATUS if request_ is STATUS else SETTINGS

@@ -307,6 +307,22 @@ def test_one_read_now_serves_all_proofs_of_its_kind() -> None:
     assert bus.outcome(second) == DONE
 
 
+def test_a_read_now_that_is_complete_too_soon_is_followed_by_the_next() -> None:
+    bus = _without_direct_reads()
+    bus.status(cabinets=0, valves=1)
+    ticket = confirmed(bus)
+    bus.wait(8)
+    assert bus.sent() == [VALVES]
+    bus.read_ack()
+    bus.report(VALVE, 20)  # the only valve: the read-now is over, and the motor still runs
+    assert bus.outcome(ticket) == REPLIED
+    bus.wait(16)  # until 24 s
+    assert bus.sent() == [VALVES]
+    bus.read_ack()
+    bus.report(VALVE, 50)
+    assert bus.outcome(ticket) == DONE
+
+
 def test_direct_reads_that_wait_are_not_tried_once_the_gateway_is_known_not_to_answer() -> None:
     bus = Bus()
     for meter in (VALVE, VALVE_2, VALVE_3):
