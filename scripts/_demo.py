@@ -30,6 +30,7 @@ from hass_process import ROOT, HassProcess, HassProcessError, is_in_use
 from processes import is_port_free
 
 from simulator.mqtt import Simulator
+from simulator.scenario import JAMMED_VALVE
 
 FOLDER = ROOT / ".demo"
 HASS_FOLDER = FOLDER / "homeassistant"
@@ -48,6 +49,7 @@ _PLACES = (
     ("  cabinet", "27100583"),
     ("  household valve", "23227310"),
     ("Building 2, alive", "02345678904"),
+    ("  a valve that is jammed", JAMMED_VALVE),
 )
 """What is worth a look, by serial number."""
 

@@ -15,6 +15,8 @@ from .plan import MAX_BLOCK, GatewayPlan
 
 CAPTURED_GATEWAY_ID = "02345678903"
 
+JAMMED_VALVE = "23301007"
+"""In the demo, a household valve that says yes to every command and stays where it is."""
 COLD_ALL_YEAR = Climate(mean_c=-2.0, yearly_swing_c=6.0, daily_swing_c=4.0, weather_swing_c=3.0)
 """The demo's climate: its building is to be alive whenever somebody looks."""
 
@@ -94,6 +96,7 @@ def demo() -> Scenario:
         cabinet_travel_s=40,
         valve_travel_s=20,
         block=1,
+        faults=(Fault(kind=FaultKind.STUCK_VALVE, meter=JAMMED_VALVE),),
     )
     still = GatewayPlan(
         gateway_id=CAPTURED_GATEWAY_ID,

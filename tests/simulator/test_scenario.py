@@ -19,6 +19,7 @@ from simulator import (
     from_json,
     to_json,
 )
+from simulator.scenario import JAMMED_VALVE
 
 from .bench import ALIVE, CABINET, CAPTURED, VALVE, Bench
 
@@ -29,6 +30,12 @@ def test_the_demo_is_the_captured_gateway_and_a_living_building() -> None:
     assert meters[CAPTURED] == [CABINET, VALVE]
     assert len(meters[ALIVE]) == 5 + 96
     assert set(meters) == {CAPTURED, ALIVE}
+
+
+def test_one_valve_of_the_demo_is_jammed() -> None:
+    (jammed,) = [fault for plan in demo().gateways for fault in plan.faults]
+    assert (jammed.kind, jammed.meter) == ("stuck_valve", JAMMED_VALVE)
+    assert JAMMED_VALVE in Bench(demo()).fleet.gateways[ALIVE].meters
 
 
 @pytest.mark.parametrize("start", ["2026-01-15T12:00", "2026-07-15T12:00"])
