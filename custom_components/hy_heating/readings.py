@@ -52,15 +52,19 @@ class GatewayReadings:
         if isinstance(reading, UnknownReading):
             return reading
         reading = self._as_at_the_site(reading)
-        memory = self.memories.setdefault(reading.meter_number, MeterMemory())
+        number = reading.meter_number
+        if (memory := self.memories.get(number)) is None:
+            memory = self.memories[number] = MeterMemory()
         judged = memory.judge(reading, dt_util.utcnow().timestamp(), direct=direct)
-        self._log_doubts(reading.meter_number, memory)
+        self._log_doubts(number, memory)
         if judged.late:
             self.late += 1
-            _LOGGER.debug("Meter %s: a late report is not applied", reading.meter_number)
+            _LOGGER.debug("Meter %s: a late report is not applied", number)
             return None
         if judged.continued:
-            self._continued[reading.meter_number] = list(judged.continued)
+            self._continued[number] = list(judged.continued)
+        if judged.values is reading.values:
+            return reading
         return reading._replace(values=judged.values)
 
     def was_late(self, number: str) -> bool:

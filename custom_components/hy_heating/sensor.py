@@ -459,8 +459,10 @@ class HyMeterSensor(HyMeterEntity, SensorEntity):
     def _refresh(self) -> tuple[Any, ...]:
         description, data = self.entity_description, self.coordinator.data
         value_fn = description.value_fn
-        self._attr_native_value = value_fn(data) if value_fn else _field(data, description.field)
-        return self.available, self._attr_native_value
+        value = value_fn(data) if value_fn else _field(data, description.field)
+        if value != self._attr_native_value:  # to set it costs several times as much
+            self._attr_native_value = value
+        return self.coordinator.silence is None, value
 
 
 class LastReportSensor(HyMeterEntity, SensorEntity):

@@ -195,7 +195,10 @@ class MeterMemory:
         self._remember(registers)
         self.flow_scale.see(reading, self._volume(registers), now_s)
         self.reversal.see(reading, now_s)
-        return Judgement(False, self.shown(reading), continued)
+        believed = all(
+            counter.accepted is registers.get(key) for key, counter in self.counters.items()
+        )
+        return Judgement(False, reading.values if believed else self.shown(reading), continued)
 
     def shown(self, reading: MeterReading) -> Mapping[str, Value]:
         """Return the values to show of a reading: counters as far as they can be trusted."""
@@ -265,6 +268,10 @@ class MeterMemory:
 
     def _is_late(self, registers: Mapping[str, Register | None]) -> bool:
         """Whether all counters stand where they stood some reports ago."""
+        for key, counter in self.counters.items():
+            register = registers.get(key)
+            if register is not None and not counter.accepted.at_least(register):
+                return False  # one went on, as in nearly every report
         known = {key: register for key, register in registers.items() if register is not None}
         accepted = {key: counter.accepted for key, counter in self.counters.items()}
         if not self._history or known.keys() != accepted.keys() or known == accepted:
