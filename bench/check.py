@@ -1,0 +1,79 @@
+"""The small version for every change: ratios of counted instructions, never of times.
+
+What is counted is what Python executes, so a busy machine changes nothing; what C code does inside
+one instruction is not seen. The bounds stand a little above what was counted when they were set.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from custom_components.hy_heating.hyheat.devices import CABINET, HOUSEHOLD_VALVE
+from tests.e2e.mosquitto import Mosquitto
+
+from .components.bench_probe.opcodes import Opcodes
+from .decode import ours
+from .house import Design, House, floor, integration
+from .path import Load, Make
+from .payloads import Meter, gateway_id, meters
+from .report import Figure, Results
+
+DECODE_BOUND = {CABINET.key: 600.0, HOUSEHOLD_VALVE.key: 480.0}
+"""Instructions for a report; counted: 543 and 428."""
+PATH_BOUND = 1.9
+"""Counted: about 1.7; "last report" is a seventh state that is written."""
+FLAT_BOUND = 1.05
+"""Counted: 1.00."""
+REPORTS = 100
+_ROOTS: dict[Callable[..., Design], str] = {integration: "_on_message", floor: "_take"}
+
+
+def _decode(results: Results) -> None:
+    for spec in (CABINET, HOUSEHOLD_VALVE):
+        payloads = [Meter(gateway_id(1), spec, "27100583").payload(step) for step in range(200)]
+        for payload in payloads[:100]:
+            ours(payload)
+        counter = Opcodes({"ours"})
+        counter.begin()
+        for payload in payloads[100:]:
+            ours(payload)
+        counter.end()
+        bound = DECODE_BOUND[spec.key]
+        results.add(
+            Figure("check", f"{spec.name}: instructions to decode", counter.each, "", bound)
+        )
+
+
+async def _path(make: Make, size: int) -> float:
+    """Return the instructions for a report in a real Home Assistant."""
+    all_meters = meters(size)
+    cabinets = [meter for meter in all_meters if meter.spec is CABINET]
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
+        broker = Mosquitto(folder / "broker", log_types=("error",))
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        house = House(folder / "check", make(broker, all_meters))
+        await house.start()
+        stack.push_async_callback(house.stop)
+        load = Load(house, broker, cabinets, REPORTS)
+        await load.introduce(all_meters if make is integration else cabinets)
+        await load.send(REPORTS)
+        await load.check()
+        await house.ask("instructions", _ROOTS[make])
+        await load.send(REPORTS)
+        return float(await house.ask("instructed"))
+
+
+def run(results: Results) -> None:
+    """Count, and compare."""
+    _decode(results)
+    mine = {size: asyncio.run(_path(integration, size)) for size in (5, 101)}
+    least = asyncio.run(_path(floor, 5))
+    add = results.add
+    add(Figure("check", "floor: instructions a report, to the states", least))
+    add(Figure("check", "integration: the same", mine[5]))
+    add(Figure("check", "times the floor", mine[5] / least, "", PATH_BOUND))
+    add(Figure("check", "101 meters beside 5", mine[101] / mine[5], "", FLAT_BOUND))

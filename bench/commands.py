@@ -1,0 +1,150 @@
+"""Openings of 96 valves at once against a bus of 2400 baud, on one gateway and on twenty."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+import time
+
+from custom_components.hy_heating.hyheat import frame
+from custom_components.hy_heating.hyheat.devices import HOUSEHOLD_VALVE
+from custom_components.hy_heating.hyheat.envelope import command_topic, report_topic
+from custom_components.hy_heating.hyheat.errors import FrameError
+from simulator.mqtt import Broker, Simulator
+from simulator.plan import GatewayPlan
+from simulator.scenario import Scenario
+from tests.e2e.mosquitto import Mosquitto
+
+from .house import House, integration
+from .payloads import VALVES, Meter, gateway_id
+from .report import Figure, Results
+
+BAUD, BITS, TURNAROUND_S = 2400, 11, 0.05
+"""Even parity: a start bit, eight data bits, parity and a stop bit."""
+MANY = 20
+BUSY_GOAL, PARALLEL_GOAL = 95.0, 1.05
+_PREAMBLE = 4
+_READ, _REPORT = 16, 58
+"""Bytes of a read and of a household valve's report (docs/PROTOCOL.md, sections 5 and 6)."""
+_SET, _SET_REPLY = 17, 17
+_SET_CONTROL = 0x04
+
+
+def wire_s(*sizes: int) -> float:
+    """Return how long an exchange of frames of so many bytes occupies the bus."""
+    return (sum(sizes) + _PREAMBLE) * BITS / BAUD + TURNAROUND_S
+
+
+SET_S, READ_S = wire_s(_SET, _SET_REPLY), wire_s(_READ, _REPORT)
+
+
+@dataclass
+class Bus:
+    """What went over one gateway's bus, as seen at the broker."""
+
+    begin_s: float = 0.0
+    answers: list[tuple[float, bool]] = field(default_factory=list)
+    """When an answer came, and whether it confirmed an opening."""
+
+    @property
+    def set_by_s(self) -> float:
+        """When the last valve had confirmed."""
+        return max(at for at, is_set in self.answers if is_set)
+
+    @property
+    def busy(self) -> float:
+        """The share of the time until then that the exchanges need on the wire, in percent."""
+        end_s = self.set_by_s
+        needed = sum(SET_S if is_set else READ_S for at, is_set in self.answers if at <= end_s)
+        return needed / (end_s - self.begin_s) * 100
+
+
+async def _watch(broker: Mosquitto, buses: dict[str, Bus]) -> None:
+    async with broker.client() as client:
+        await client.subscribe([(f"{command_topic('+')}", 0), (f"{report_topic('+')}", 0)])
+        async for message in client.messages:
+            now = time.perf_counter()
+            kind, _, gateway = message.topic.value.removeprefix("hy/gw/").partition("/")
+            told = json.loads(message.payload)
+            if told["gw"]["msg_id"] != 40:  # noqa: PLR2004 - transparent
+                continue
+            bus = buses[gateway]
+            if kind == "get":
+                bus.begin_s = bus.begin_s or now
+            for text in told["data"].get("meter_data", ()):
+                try:
+                    answer = frame.parse(text)
+                except FrameError:
+                    continue
+                bus.answers.append((now, answer.command_control == _SET_CONTROL))
+
+
+async def _measure(gateways: int) -> tuple[list[Bus], float, int]:
+    """Return the buses, how long the action took until all was proved, and how much was."""
+    ids = [gateway_id(index) for index in range(1, gateways + 1)]
+    plans = tuple(
+        GatewayPlan(
+            gateway_id=each,
+            cabinets=0,
+            valves=VALVES,
+            block=index,
+            turnaround_s=TURNAROUND_S,
+            latency_s=0.0,
+            valve_travel_s=2.0,
+            read_at_start=True,
+            malformed_replies=False,
+            baud=0,
+        )
+        for index, each in enumerate(ids)
+    )
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
+        broker = Mosquitto(folder / "broker", log_types=("error",))
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        meters = [Meter(each, HOUSEHOLD_VALVE, "23200000") for each in ids]
+        house = House(folder / "commands", integration(broker, meters))
+        await house.start()
+        stack.push_async_callback(house.stop)
+        where = Broker(port=broker.port, username="heat", password=broker.password)
+        # The meters report on a bus that takes no time, then they are there for the commands.
+        async with Simulator(Scenario(gateways=plans), where):
+            await house.ask("wait_valves", len(ids) * VALVES, 120)
+        slow = tuple(replace(plan, baud=BAUD, read_at_start=False) for plan in plans)
+        simulator = await stack.enter_async_context(Simulator(Scenario(gateways=slow), where))
+        _ = simulator
+        await asyncio.sleep(3)
+        buses = {each: Bus() for each in ids}
+        watching = asyncio.create_task(_watch(broker, buses))
+        await asyncio.sleep(1)
+        valves = (await house.ask("entities", "valve")).values()
+        wishes = {"openings": dict.fromkeys(valves, 35)}
+        begin = time.perf_counter()
+        answer = await house.ask("call", "hy_heating", "set_openings", wishes)
+        passed_s = time.perf_counter() - begin
+        watching.cancel()
+        proved = sum(row["result"] == "verified" for row in answer["results"])
+        return list(buses.values()), passed_s, proved
+
+
+def run(results: Results) -> None:
+    """Measure one gateway and many."""
+    add = results.add
+    theory = f"{SET_S * 1000:.0f} ms an opening, {READ_S * 1000:.0f} ms a read, on the wire"
+    (bus,), passed_s, proved = asyncio.run(_measure(1))
+    alone_s = bus.set_by_s - bus.begin_s
+    add(Figure("commands", "96 valves of one gateway: confirmed after", alone_s, "s", note=theory))
+    add(Figure("commands", "96 valves of one gateway: bus in use", bus.busy, "%", BUSY_GOAL, ">="))
+    least_s = VALVES * (SET_S + READ_S)
+    note = f"{proved} proved; {least_s:.1f} s on the wire with a read each"
+    add(Figure("commands", "96 valves of one gateway: proved after", passed_s, "s", note=note))
+    buses, many_s, proved = asyncio.run(_measure(MANY))
+    slowest_s = max(each.set_by_s - each.begin_s for each in buses)
+    name = f"{MANY} gateways, {MANY * VALVES} valves:"
+    least = min(each.busy for each in buses)
+    add(Figure("commands", f"{name} least bus in use", least, "%", BUSY_GOAL, ">="))
+    ratio = slowest_s / alone_s
+    add(Figure("commands", f"{name} slowest beside one alone", ratio, "×", PARALLEL_GOAL))
+    add(Figure("commands", f"{name} proved after", many_s, "s", note=f"{proved} proved"))

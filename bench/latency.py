@@ -1,0 +1,151 @@
+"""From the broker to the WebSocket, and how late the event loop is while ten thousand report."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from itertools import cycle
+from pathlib import Path
+import statistics
+from tempfile import TemporaryDirectory
+import time
+
+import aiohttp
+
+from custom_components.hy_heating.hyheat.devices import CABINET
+from tests.e2e.mosquitto import Mosquitto
+
+from .house import House, integration
+from .path import Load
+from .payloads import Meter, commanded_pct, meters
+from .report import Figure, Results
+
+P99_GOAL_MS, STALL_GOAL_MS = 20.0, 50.0
+ARRIVAL_S = 20.0
+RATES = {10: 20.0, 200: 20.0}
+"""Reports a second, and for how many seconds."""
+STALL_METERS, STALL_S = 10_100, 60.0
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """Return the value that so many percent do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
+
+
+class Watcher:
+    """A client of the WebSocket API that notes when states come, as a dashboard gets them."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Take a connection that nothing was said on yet."""
+        self._socket = socket
+        self.seen_s: dict[tuple[str, str], float] = {}
+
+    async def watch(self, token: str, entity_ids: list[str]) -> None:
+        """Log in and subscribe, then note what comes until canceled."""
+        await self._socket.receive_json()
+        await self._socket.send_json({"type": "auth", "access_token": token})
+        await self._socket.receive_json()
+        ask = {"id": 1, "type": "subscribe_entities", "entity_ids": entity_ids}
+        await self._socket.send_json(ask)
+        async for message in self._socket:
+            now = time.perf_counter()
+            told = message.json()
+            for each in told if isinstance(told, list) else [told]:
+                for entity_id, change in each.get("event", {}).get("c", {}).items():
+                    if (state := change.get("+", {}).get("s")) is not None:
+                        self.seen_s[entity_id, state] = now
+
+
+async def _latencies(
+    house: House, broker: Mosquitto, cabinets: list[Meter]
+) -> dict[int, list[float]]:
+    entity_ids = {meter.number: house.design.commanded_opening(meter) for meter in cabinets}
+    found: dict[int, list[float]] = {}
+    step = 10
+    url = f"{house.hass.url}/api/websocket"
+    async with (
+        aiohttp.ClientSession() as session,
+        broker.client() as client,
+        session.ws_connect(url) as socket,
+    ):
+        watcher = Watcher(socket)
+        token = await house.ask("token")
+        task = asyncio.create_task(watcher.watch(token, list(entity_ids.values())))
+        await asyncio.sleep(1)
+        for rate, seconds in RATES.items():
+            sent: list[tuple[tuple[str, str], float]] = []
+            turn = cycle(cabinets)
+            begin = asyncio.get_running_loop().time()
+            for number in range(int(rate * seconds)):
+                step += number % len(cabinets) == 0
+                meter = next(turn)
+                payload = meter.payload(step)
+                sent.append(
+                    ((entity_ids[meter.number], str(commanded_pct(step))), time.perf_counter())
+                )
+                await client.publish(house.topic(meter), payload, qos=0)
+                due = begin + (number + 1) / rate
+                await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+            deadline = time.monotonic() + ARRIVAL_S
+            while (missing := sum(key not in watcher.seen_s for key, _ in sent)) and (
+                time.monotonic() < deadline
+            ):
+                await asyncio.sleep(0.5)
+            if missing:
+                raise RuntimeError(f"{missing} of {len(sent)} changes never came")
+            found[rate] = [(watcher.seen_s[key] - at) * 1000 for key, at in sent]
+            watcher.seen_s.clear()
+        task.cancel()
+    return found
+
+
+async def _measure(results: Results) -> None:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
+        broker = Mosquitto(folder / "broker", log_types=("error",))
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        all_meters = meters(101)
+        cabinets = [meter for meter in all_meters if meter.spec is CABINET]
+        house = House(folder / "latency", integration(broker, all_meters), recorder=True)
+        await house.start()
+        stack.push_async_callback(house.stop)
+        await Load(house, broker, cabinets, 0).introduce(all_meters)
+        for rate, latencies in (await _latencies(house, broker, cabinets)).items():
+            p99 = percentile(latencies, 99)
+            goal = P99_GOAL_MS if rate == max(RATES) else None
+            name = f"broker to WebSocket at {rate}/s"
+            middle = statistics.median(latencies)
+            results.add(Figure("latency", f"{name}: p50", middle, "ms"))
+            results.add(Figure("latency", f"{name}: p99", p99, "ms", goal, "<"))
+            results.add(Figure("latency", f"{name}: max", max(latencies), "ms"))
+            for percent in (1, *range(5, 100, 5), 99, 99.9):
+                results.point("latency", f"{rate}/s", percent, percentile(latencies, percent))
+
+
+async def _stalls(results: Results, size: int) -> None:
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
+        broker = Mosquitto(folder / "broker", log_types=("error",))
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        all_meters = meters(size)
+        cabinets = [meter for meter in all_meters if meter.spec is CABINET]
+        house = House(folder / "stalls", integration(broker, all_meters), recorder=True)
+        await house.start()
+        stack.push_async_callback(house.stop)
+        load = Load(house, broker, cabinets, 0)
+        await load.introduce(all_meters)
+        await house.ask("recorded")
+        await house.ask("collect")
+        await house.ask("pulse")
+        await load.send_to_all(all_meters, size / STALL_S)
+        late_ms = [late_s * 1000 for late_s in await house.ask("late_s")]
+        name = f"event loop late, {size} meters in {STALL_S:.0f} s"
+        results.add(Figure("latency", f"{name}: p99.9", percentile(late_ms, 99.9), "ms"))
+        results.add(Figure("latency", f"{name}: max", max(late_ms), "ms", STALL_GOAL_MS))
+
+
+def run(results: Results, size: int = STALL_METERS) -> None:
+    """Measure both."""
+    asyncio.run(_measure(results))
+    asyncio.run(_stalls(results, size))
