@@ -3,9 +3,9 @@
 from hypothesis import HealthCheck, settings
 import pytest
 
-# The same examples in every run: a red run can be repeated. Time limits belong to pytest, and a busy
-# machine is no fault. Mutation testing runs a test more than once in a process, which hypothesis
-# would take for a mistake.
+# The same examples in every run: a red run can be repeated. Time limits belong to pytest, and a
+# busy machine is no fault. Mutation testing runs a test more than once in a process, which
+# hypothesis would take for a mistake.
 settings.register_profile(
     "hyheat",
     derandomize=True,

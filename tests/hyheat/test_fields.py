@@ -1,5 +1,6 @@
 """Codecs, unit codes and the layout type (docs/PROTOCOL.md, sections 3 to 5)."""
 
+from collections.abc import Callable
 from datetime import datetime
 import math
 
@@ -482,3 +483,46 @@ class TestMadeHere:
         for wrong in ("half", 0x55, None):
             with pytest.raises(RequestError, match=rf"^{wrong!r} is not one of open, closed$"):
                 state.encode(wrong)
+
+    def test_limits_of_digits(self) -> None:
+        codec = bcd(2, divisor=10, low=1.0, high=500.0)
+        # Low byte first: 0009, 0010, 5000 and 5001 tenths.
+        read = [decoded(codec, data) for data in ("0900", "1000", "0050", "0150")]
+        assert read == [None, 1.0, 500.0, None]
+        assert codec.encode(1.0) == bytes.fromhex("1000")
+        for wrong in (0.9, 500.1):
+            with pytest.raises(RequestError, match=rf"^{wrong} is not within 1.0 to 500.0$"):
+                codec.encode(wrong)
+
+    def test_limits_of_a_binary_number(self) -> None:
+        codec = integer(1, divisor=2, low=1, high=100)
+        read = [decoded(codec, data) for data in ("01", "02", "C8", "C9", "FF")]
+        assert read == [None, 1.0, 100.0, None, None]
+        assert codec.encode(1) == b"\x02"
+        for wrong in (0, 101):
+            with pytest.raises(RequestError, match=rf"^{wrong} is not within 1 to 100$"):
+                codec.encode(wrong)
+
+    def test_a_binary_number_is_whole_unless_it_is_divided(self) -> None:
+        read = [decoded(codec, "04") for codec in (integer(1), integer(1, divisor=2))]
+        assert [(type(value), value) for value in read] == [(int, 4), (float, 2.0)]
+        assert decoded(integer(2), "FFFF") is None
+
+    @pytest.mark.parametrize(
+        ("make", "value", "why"),
+        [
+            (lambda: integer(1), 256, "256 is not a number of 1 bytes"),
+            (lambda: integer(1), 255, "255 is not a number that can be told from an invalid one"),
+            (lambda: bcd_text(2), 12, "12 is not a text of digits"),
+            (lambda: bcd_text(2), "123", "'123' is not a text of 4 digits"),
+            (lambda: CLOCK, 5, "5 is not a time"),
+            (lambda: RUNNING_TIME_MIN, 367_200, "367200 is not a running time under 255 days"),
+        ],
+        ids=["too large", "invalid", "no text", "too short", "no time", "too long"],
+    )
+    def test_what_has_no_place_is_told(
+        self, make: Callable[[], Codec], value: Value, why: str
+    ) -> None:
+        with pytest.raises(RequestError) as raised:
+            make().encode(value)
+        assert str(raised.value) == why
