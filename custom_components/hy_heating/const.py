@@ -4,7 +4,6 @@ from datetime import timedelta
 
 DOMAIN = "hy_heating"
 MANUFACTURER = "HY"
-VALVE_MODEL = "Household valve (2008)"
 
 # Keys of an entry's data beside Home Assistant's own CONF_HOST, CONF_PORT, CONF_USERNAME and
 # CONF_PASSWORD.

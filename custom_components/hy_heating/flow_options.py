@@ -5,8 +5,7 @@ import secrets
 from typing import Any
 
 from homeassistant.config_entries import ConfigEntry, ConfigFlowResult, OptionsFlowWithReload
-from homeassistant.core import HomeAssistant, callback
-from homeassistant.helpers import device_registry as dr
+from homeassistant.core import HomeAssistant
 from homeassistant.helpers.selector import (
     BooleanSelector,
     NumberSelector,
@@ -35,8 +34,8 @@ from .const import (
     MAX_MOVE_PAUSE_S,
     MAX_TRAVEL_TIME_S,
     MIN_TRAVEL_TIME_S,
-    VALVE_MODEL,
 )
+from .identity import meter_names
 from .naming import NamePattern
 
 _TRAVEL_TIME = NumberSelector(
@@ -102,9 +101,7 @@ class HyOptionsFlow(OptionsFlowWithReload):
                 CONF_HASH_IDS, default=bool(options.get(CONF_HASH_KEY))
             ): BooleanSelector(),
         }
-        # What was chosen stays a choice when the meter is gone: it may come back.
-        names = dict(zip(swapped, swapped, strict=True)) | valve_names(self.hass, self.config_entry)
-        if names:
+        if names := _names(self.config_entry, self.hass, swapped):
             fields[vol.Required(CONF_SWAPPED_METERS, default=swapped)] = _meters(names)
         fields[vol.Optional(CONF_NAME_PATTERN)] = TextSelector()
         fields[vol.Optional(CONF_AREA_PATTERN)] = TextSelector()
@@ -140,15 +137,14 @@ def _with_key(user_input: dict[str, Any], options: Mapping[str, Any]) -> dict[st
     return stored | {CONF_HASH_KEY: key if hides else None}
 
 
-@callback
-def valve_names(hass: HomeAssistant, entry: ConfigEntry) -> dict[str, str]:
-    """Return the names of a gateway's household valves by meter number."""
-    devices = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
-    return {
-        device.serial_number: device.name_by_user or device.name or device.serial_number
-        for device in devices
-        if device.serial_number and device.model == VALVE_MODEL
-    }
+def _names(entry: ConfigEntry, hass: HomeAssistant, swapped: list[str]) -> dict[str, str]:
+    """Return the names of a gateway's meters by number.
+
+    What was chosen stays a choice when the meter is gone: it may come back.
+    """
+    names = meter_names(hass, entry.entry_id)
+    names.pop(str(entry.unique_id), None)
+    return dict(zip(swapped, swapped, strict=True)) | names
 
 
 def _meters(names: dict[str, str]) -> SelectSelector:

@@ -8,10 +8,11 @@ from homeassistant.helpers import device_registry as dr
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.hy_heating.const import VALVE_MODEL
 from tests.common import FakeLink, captured
 
 from .helpers import GATEWAY_A, GATEWAY_B, add_entry, defaults, options_of, suggested
+
+_VALVE = "Household valve (2008)"
 
 
 def add_device(
@@ -47,15 +48,16 @@ async def test_options_are_stored_and_the_entry_is_reloaded(
     other = add_entry(hass, GATEWAY_B, 1883)
     add_device(hass, entry, GATEWAY_A, "4G M-Bus gateway", "Building 7")
     add_device(hass, entry, "27100583", "Cabinet (2034)", "Cabinet 27100583")
-    add_device(hass, entry, "23227311", VALVE_MODEL, "Household valve 23227311")
-    renamed = add_device(hass, entry, "23227310", VALVE_MODEL, "Household valve 23227310")
+    add_device(hass, entry, "23227311", _VALVE, "Household valve 23227311")
+    renamed = add_device(hass, entry, "23227310", _VALVE, "Household valve 23227310")
     dr.async_get(hass).async_update_device(renamed.id, name_by_user="Flat 12")
-    add_device(hass, other, "23227399", VALVE_MODEL, "Household valve 23227399")
+    add_device(hass, other, "23227399", _VALVE, "Household valve 23227399")
     await hass.config_entries.async_setup(entry.entry_id)
     set_up.clear()
 
     form = await hass.config_entries.options.async_init(entry.entry_id)
     assert list(options_of(form, "swapped_meters").items()) == [
+        ("27100583", "Cabinet 27100583"),
         ("23227310", "Flat 12"),
         ("23227311", "Household valve 23227311"),
     ]
@@ -111,14 +113,17 @@ async def test_the_key_that_hides_ids_stays_while_it_is_wanted(
     assert keys[4] not in (None, keys[1]), "who turned it off and on again gets a new one"
 
 
-async def test_household_valve_that_reported_can_be_chosen(
+async def test_meters_that_reported_can_be_chosen(
     hass: HomeAssistant, entry: MockConfigEntry, link: FakeLink
 ) -> None:
     link.deliver(captured("valve_report"))
     link.deliver(captured("cabinet_report"))
     await hass.async_block_till_done()
     form = await hass.config_entries.options.async_init(entry.entry_id)
-    assert options_of(form, "swapped_meters") == {"23227310": "Valve 23227310"}
+    assert options_of(form, "swapped_meters") == {
+        "23227310": "Valve 23227310",
+        "27100583": "Cabinet 27100583",
+    }
 
 
 async def test_meter_that_vanished_stays_chosen_and_can_be_given_up(
