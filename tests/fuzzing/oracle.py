@@ -9,12 +9,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
+from typing import override
 
 from custom_components.hy_heating.hyheat.client import (
     Event,
     GatewayClient,
     MessageReceived,
     ReadingReceived,
+    Refusals,
+    Refused,
 )
 from custom_components.hy_heating.hyheat.devices import interpret, to_reading
 from custom_components.hy_heating.hyheat.envelope import (
@@ -165,6 +168,25 @@ class FakeLink:
         return lambda: None
 
 
+class WatchedRefusals(Refusals):
+    """Refusals that remember what was added since they were last asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._new: Counter[RefusalReason] = Counter()
+
+    @override
+    def add(self, refused: Refused) -> bool:
+        self._new[refused.reason] += 1
+        return super().add(refused)
+
+    def taken(self) -> Counter[RefusalReason]:
+        """Return what was added since the last call."""
+        taken, self._new = self._new, Counter()
+        assert self.total >= taken.total()
+        return taken
+
+
 @dataclass
 class Client:
     """A client behind a link, and what it made of one payload after the other."""
@@ -172,7 +194,7 @@ class Client:
     gateway: GatewayClient
     link: FakeLink
     events: list[Event]
-    counted: Counter[RefusalReason] = field(default_factory=Counter)
+    refusals: WatchedRefusals
 
     def outcome(self, payload: bytes) -> Outcome:
         self.events.clear()
@@ -181,21 +203,14 @@ class Client:
         assert len(messages) <= 1
         return Outcome(
             valid=bool(messages),
-            refused=self.refused(),
+            refused=self.refusals.taken(),
             readings=[event.reading for event in self.events if isinstance(event, ReadingReceived)],
         )
-
-    def refused(self) -> Counter[RefusalReason]:
-        """Return what was counted since the last payload."""
-        counted: Counter[RefusalReason] = Counter()
-        for (_, reason), times in self.gateway.refusals.counts.items():
-            counted[reason] += times
-        before, self.counted = self.counted, counted
-        return counted - before
 
 
 async def started(loads: Loads) -> Client:
     link, events = FakeLink(), list[Event]()
     gateway = GatewayClient(GATEWAY_ID, link, events.append, loads=loads)
+    refusals = gateway.refusals = WatchedRefusals()
     await gateway.start()
-    return Client(gateway, link, events)
+    return Client(gateway, link, events, refusals)
