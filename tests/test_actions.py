@@ -22,6 +22,8 @@ from pytest_homeassistant_custom_component.common import (
 )
 
 from custom_components.hy_heating.const import DOMAIN
+from custom_components.hy_heating.errors import to_home_assistant
+from custom_components.hy_heating.hyheat.errors import RequestError
 
 from .common import CABINET, GATEWAY_ID, VALVE, FakeLink, captured, captured_frame, report
 from .test_commands import moves
@@ -310,6 +312,74 @@ async def test_read_meter_answers_with_the_values(
     assert (answer["meter_number"], answer["device"]) == (VALVE, "valve")
     assert answer["values"]["supply_temperature_c"] == 29.1
     assert answer["values"]["device_clock"] == "2024-05-26T19:08:00"
+
+
+async def test_a_meter_is_read_and_a_frame_sent_without_an_answer(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    data = {"device_id": device_id(hass, entry, VALVE)}
+    action = hass.async_create_task(
+        hass.services.async_call(DOMAIN, "read_meter", data, blocking=True)
+    )
+    await settle()
+    link.deliver(transparent_reply(VALVE_REPORT_C))
+    assert await action is None
+    assert hass.states.is_state(f"sensor.valve_{VALVE}_supply_temperature", "29.1")
+
+    link.published.clear()
+    data["frame"] = captured_frame("valve_set_50")
+    action = hass.async_create_task(
+        hass.services.async_call(DOMAIN, "send_frame", data, blocking=True)
+    )
+    await settle()
+    link.deliver(captured("valve_set_50_reply_braced"))
+    assert await action is None
+    assert moves(link) == [captured("valve_set_50")]
+
+
+async def test_nothing_is_sent_to_a_gateway_that_is_only_read(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    hass.config_entries.async_update_entry(entry, options={**entry.options, "read_only": True})
+    await hass.config_entries.async_reload(entry.entry_id)
+    frame = captured_frame("valve_set_50")
+    link.published.clear()
+    with pytest.raises(ServiceValidationError) as failure:
+        await call(hass, "send_frame", device_id=device_id(hass, entry, GATEWAY_ID), frame=frame)
+    assert failure.value.translation_key == "failed_read_only"
+    assert moves(link) == []
+
+    hass.config_entries.async_update_entry(entry, options={**entry.options, "read_only": False})
+    await hass.config_entries.async_reload(entry.entry_id)
+    action = begin(hass, "send_frame", device_id=device_id(hass, entry, VALVE), frame=frame)
+    await settle()
+    assert moves(link) == [captured("valve_set_50")]
+    link.deliver(captured("valve_set_50_reply_braced"))
+    assert (await action)["opening_pct"] == 50
+
+
+async def test_an_unknown_device_is_not_read(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    # Type 30, address 10000042 001111, C 81, L 04, DI 901F, SER 00, one byte 42; the sum is 282.
+    link.deliver(report("10000042200800", "6830100000420011118104901F00428216"))
+    await hass.async_block_till_done()
+    link.published.clear()
+    with pytest.raises(HomeAssistantError) as failure:
+        await call(hass, "read_meter", device_id=device_id(hass, entry, "10000042"))
+    assert failure.value.translation_key == "unknown_device"
+    assert failure.value.translation_placeholders == {"target": "10000042"}
+    assert link.published == []
+
+
+def test_what_cannot_be_asked_for_is_no_failure_of_the_device() -> None:
+    err = to_home_assistant(RequestError("the device type is one byte"), VALVE)
+    assert isinstance(err, ServiceValidationError)
+    assert err.translation_key == "invalid_request"
+    assert err.translation_placeholders == {
+        "target": VALVE,
+        "detail": "the device type is one byte",
+    }
 
 
 async def test_read_meter_wants_a_meter(hass: HomeAssistant, entry: MockConfigEntry) -> None:

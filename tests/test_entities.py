@@ -10,7 +10,9 @@ from homeassistant.helpers import device_registry as dr, entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
+from custom_components.hy_heating import coordinator
 from custom_components.hy_heating.const import DOMAIN
+from custom_components.hy_heating.hyheat.errors import RefusalReason
 
 from .common import CABINET, GATEWAY_ID, VALVE, FakeLink, captured, make_entry, report, set_up
 
@@ -126,6 +128,38 @@ async def test_every_state_of_the_captured_messages(hass: HomeAssistant, link: F
         found[entity.unique_id] = (entity.domain, state.state)
     assert found == {key: row[:2] for key, row in EXPECTED.items()}
     await hass.config_entries.async_unload(entry.entry_id)
+
+
+@pytest.mark.usefixtures("all_entities_enabled")
+async def test_a_signal_index_that_the_modem_knows(hass: HomeAssistant, link: FakeLink) -> None:
+    entry = make_entry()
+    await set_up(hass, entry)
+    for pair, state in ((b"20,99", "20"), (b"99,99", STATE_UNKNOWN), (b"31,0", "31")):
+        link.deliver(captured("status_reply").replace(b"99,99", pair))
+        await hass.async_block_till_done()
+        assert hass.states.is_state("sensor.building_3_signal_quality_index_csq", state)
+    await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_no_more_meters_than_a_bus_can_have(
+    hass: HomeAssistant,
+    link: FakeLink,
+    entry: MockConfigEntry,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gateway = entry.runtime_data.gateway
+    monkeypatch.setattr(coordinator, "MAX_METERS", 1)
+    link.deliver(captured("cabinet_report"))
+    for _ in range(2):
+        link.deliver(report(f"{VALVE}200800", REPORT_A))
+    assert list(gateway.meters) == [CABINET]
+    assert gateway.client.refusals.counts == {(VALVE, RefusalReason.FRAME_LAYOUT): 2}
+    assert caplog.text.count("more than 1 meters") == 1
+
+    monkeypatch.setattr(coordinator, "MAX_METERS", 2)
+    link.deliver(report(f"{VALVE}200800", REPORT_A))
+    assert list(gateway.meters) == [CABINET, VALVE]
 
 
 @pytest.mark.usefixtures("at_capture")
