@@ -18,6 +18,7 @@ from .targets import TARGETS
 RUNS_TO_FIND = {"house": 2_000, "client": 10_000}
 
 
+@pytest.mark.timeout(600)  # hundreds of lives of a whole Home Assistant, and that under coverage
 @pytest.mark.parametrize("name", TARGETS)
 def test_what_was_ever_of_interest_is_taken(name: str) -> None:
     target = TARGETS[name]
