@@ -158,7 +158,7 @@ async def test_stop_waits_until_a_link_has_given_up_sending() -> None:
             given_up.append(asyncio.get_running_loop().time())
 
     async with scene() as played:
-        played.link.publish = publish  # type: ignore[method-assign]
+        played.link.publish = publish  # type: ignore[method-assign] # this one waits
         played.client.set_opening(VALVE, 50)
         await asyncio.sleep(1)
     assert len(given_up) == 1
