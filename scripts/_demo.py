@@ -13,7 +13,7 @@ import shutil
 import signal
 import sys
 
-from demo_flow import find_missing, listen, register_missing, remove_rooms
+from demo_flow import TRAVEL_TIME_S, find_missing, listen, point_out, register_missing, remove_rooms
 from demo_site import (
     BUILDINGS,
     HOST,
@@ -49,7 +49,6 @@ _PLACES = (
     ("  cabinet", "27100583"),
     ("  household valve", "23227310"),
     ("Building 2, alive", "02345678904"),
-    ("  a valve that is jammed", JAMMED_VALVE),
 )
 """What is worth a look, by serial number."""
 
@@ -152,6 +151,7 @@ async def _run(options: argparse.Namespace, terminal: Terminal) -> None:
         _save(simulator, memory.broker_port)
         await _introduce(hass, api, terminal)
         await _wait_for_meters(api, simulator, terminal)
+        await _show_jammed_valve(hass, api, terminal)
         terminal.say("  Ctrl-C ends the demo.")
         await asyncio.gather(
             _keep_running(hass, terminal),
@@ -270,6 +270,18 @@ async def _wait_for_meters(api: HassApi, simulator: Simulator, terminal: Termina
             if count >= total:
                 break
             await asyncio.sleep(1)
+
+
+async def _show_jammed_valve(hass: HassProcess, api: HassApi, terminal: Terminal) -> None:
+    """Name the valve that does not obey, and say what there is to see."""
+    name = f"Valve {JAMMED_VALVE} (jammed)"
+    if (device_id := await point_out(api, JAMMED_VALVE, name)) is None:
+        return
+    terminal.say()
+    terminal.say(f"  {name:<26} {hass.url}/config/devices/device/{device_id}")
+    terminal.say(f"    move it: after {TRAVEL_TIME_S} s its command fails, and its page says why;")
+    terminal.say("    the third time in a row, so does Settings → System → Repairs")
+    terminal.say()
 
 
 # --- Running and ending --------------------------------------------------------------------

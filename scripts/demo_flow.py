@@ -9,6 +9,8 @@ from hass_api import ApiError, HassApi, wait_for
 
 _AREA_ICON = "mdi:office-building"
 _READ_S = 3.0
+TRAVEL_TIME_S = 60
+"""The demo's valves travel for 40 s at most, so a minute tells whether one obeys."""
 _WINDOWS = 3  # a window closes soon after the last new gateway was heard
 
 
@@ -45,6 +47,22 @@ async def register_missing(api: HassApi, host: str, port: int, step: dict[str, A
         raise ApiError("add the gateways", f"not heard: {missing[0].gateway_id}")
     await wait_for(api.entries, _all_loaded, 60)
     await _read_captured(api)
+    for entry in await api.entries():
+        await api.set_options(entry["entry_id"], travel_time_s=TRAVEL_TIME_S)
+    await wait_for(api.entries, _all_loaded, 60)
+
+
+async def point_out(api: HassApi, serial_number: str, name: str) -> str | None:
+    """Name a device, unless a person did; return its id, None where it is not there (yet)."""
+    for device in await api.devices():
+        if device["serial_number"] != serial_number:
+            continue
+        if device["name_by_user"] is None:
+            await api.command(
+                "config/device_registry/update", device_id=device["id"], name_by_user=name
+            )
+        return str(device["id"])
+    return None
 
 
 async def _read_captured(api: HassApi) -> None:

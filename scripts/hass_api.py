@@ -211,6 +211,20 @@ class HassApi:
         async with self._session.post(f"{self.url}/api/file_upload", data=form) as response:
             return str((await response.json())["file_id"])
 
+    async def set_options(self, entry_id: str, **options: Any) -> None:
+        """Change options of an entry, as its form does; the others stay as they are."""
+        path = "/api/config/config_entries/options/flow"
+        step = await self.request("POST", path, {"handler": entry_id})
+        as_it_is = {
+            each["name"]: each["default"] for each in step["data_schema"] if "default" in each
+        }
+        for each in step["data_schema"]:
+            if suggested := (each.get("description") or {}).get("suggested_value"):
+                as_it_is[each["name"]] = suggested
+        answer = await self.request("POST", f"{path}/{step['flow_id']}", as_it_is | options)
+        if answer["type"] != "create_entry":
+            raise ApiError("set options", answer)
+
     async def reload_entry(self, entry_id: str) -> None:
         """Unload an entry and set it up again."""
         await self.request("POST", f"/api/config/config_entries/entry/{entry_id}/reload")

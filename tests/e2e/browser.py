@@ -29,6 +29,7 @@ DOCUMENTED = {
     "flow-heard",
     "gateway",
     "valve",
+    "valve-failed",
 }
 """The pictures that the documents show."""
 

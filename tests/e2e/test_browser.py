@@ -1,17 +1,20 @@
 """What a person sees and does in the real frontend: add gateways, look, move a valve."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from demo_flow import point_out
 from hass_api import wait_for
 from playwright.async_api import Locator, Page, expect
 import pytest
 import pytest_asyncio
 
+from simulator import FaultKind
 from simulator.mqtt import Broker, Simulator
-from simulator.scenario import demo
+from simulator.scenario import JAMMED_VALVE, demo
 
 from .browser import logged_in, take_picture
 from .conftest import ARTIFACTS
@@ -22,6 +25,8 @@ from .vectors import CABINET, GATEWAY, VALVE
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="module")]
 
 EXPECTED_IN_LOG = (
+    # What the valve that is jammed on purpose makes of three commands.
+    r"Valve 23301007 of gateway 02345678904: command for \d+ % failed: not_reached",
     # What its web server says when the browser leaves a page that still loads.
     r"Error doing job: ClientConnectionResetError",
     # What Home Assistant says of every loaded platform when its language is changed.
@@ -177,6 +182,68 @@ async def test_the_pages_of_a_living_building(page: Page, house: House, street: 
     await expect(row(page, "Connectivity")).to_contain_text("Connected")
     await expect(row(page, "Meters reporting")).to_contain_text("101 meters")
     await take_picture(page, PICTURES, "gateway")
+
+
+def failed_to(wish: int) -> Callable[[dict[str, Any]], bool]:
+    """Return whether the event of a valve tells that it did not prove an opening."""
+    return lambda state: (
+        state["attributes"].get("event_type") == "failed" and state["attributes"]["wished"] == wish
+    )
+
+
+async def test_a_valve_that_does_not_obey_is_shown_as_failed(
+    page: Page, house: House, street: Street
+) -> None:
+    """Walk the way that scripts/demo points out."""
+    for entry in await house.api.entries():
+        await house.api.set_options(entry["entry_id"], travel_time_s=10, move_pause_s=0)
+    name = f"Valve {JAMMED_VALVE} (jammed)"
+    jammed = await wait_for(lambda: point_out(house.api, JAMMED_VALVE, name), bool, 90.0)
+    valve = f"{OTHER_GATEWAY}_{JAMMED_VALVE}"
+    at = street.simulator.opening_pct(OTHER_GATEWAY, JAMMED_VALVE)
+    state = await house.wait_state(f"{valve}_valve", position(round(at)))
+    entity_id = state["entity_id"]
+
+    await page.goto(f"{house.hass.url}/config/devices/device/{jammed}")
+    card = page.locator("ha-device-entities-card").first
+    await card.get_by_text(name).first.click()
+    dialog = page.locator("ha-more-info-dialog")
+    slider = dialog.locator("ha-control-slider")
+    await slider.click()  # in the middle
+    word = "Closing" if at > 50 else "Opening"
+    await expect(dialog.get_by_text(word, exact=True)).to_be_visible()
+    failed = await house.wait_state(f"{valve}_command", failed_to(50), 60.0)
+    assert failed["attributes"]["reason"] == "not_reached"
+    await house.wait_state(f"{valve}_valve", position(round(at)))  # what it reports, not the wish
+    await page.keyboard.press("Escape")
+    sentence = page.get_by_text("did not prove 50 %")
+    await expect(sentence.first).to_be_visible()
+    await take_picture(page, PICTURES, "valve-failed")
+    await house.wait_state(
+        f"{OTHER_GATEWAY}_valves_unproven",
+        lambda state: (state["state"], state["attributes"]["valves"]) == ("1", [JAMMED_VALVE]),
+    )
+
+    for wish in (40, 60):
+        await house.api.act("valve.set_valve_position", entity_id, position=wish)
+        await house.wait_state(f"{valve}_command", failed_to(wish), 60.0)
+    await page.goto(f"{house.hass.url}/config/repairs")
+    await page.get_by_text(f"Valve {JAMMED_VALVE} does not obey").first.click()
+    await expect(page.get_by_text("The last 3 commands for valve").first).to_be_visible()
+    await take_picture(page, PICTURES, "valve-repair")
+
+    gateway = street.simulator.fleet.gateways[OTHER_GATEWAY]
+    gateway.faults.clear(FaultKind.STUCK_VALVE)  # somebody oils it
+    await house.api.act("valve.set_valve_position", entity_id, position=50)
+    await house.wait_state(f"{valve}_valve", position(50), 60.0)
+
+    async def disobeying() -> list[str]:
+        listed = await house.api.command("repairs/list_issues")
+        keys = [issue["translation_key"] for issue in listed["issues"]]
+        return [key for key in keys if key == "valve_disobeys"]
+
+    await wait_for(disobeying, lambda issues: issues == [])
+    await house.wait_state(f"{OTHER_GATEWAY}_valves_unproven", lambda state: state["state"] == "0")
 
 
 async def fill_statistics(house: House, entity_id: str, unit: str, per_kwh: float) -> None:
