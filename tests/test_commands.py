@@ -356,15 +356,14 @@ async def test_the_logbook_tells_it_in_both_languages(
     link.deliver(captured("valve_set_100"), COMMAND_TOPIC)
     await settle()
 
-    described: list[Callable[[Event[Any]], dict[str, Any]]] = []
+    described: dict[tuple[str, str], Callable[[Event[Any]], dict[str, Any]]] = {}
 
     @callback
     def describe(domain: str, event: str, how: Callable[[Event[Any]], dict[str, Any]]) -> None:
-        assert (domain, event) == (DOMAIN, "hy_heating_command")
-        described.append(how)
+        described[domain, event] = how
 
     async_describe_events(hass, describe)
-    lines = [described[0](event) for event in events]
+    lines = [described[DOMAIN, "hy_heating_command"](event) for event in events]
     assert lines[0][logbook_component.LOGBOOK_ENTRY_MESSAGE].startswith(verified)
     assert lines[1][logbook_component.LOGBOOK_ENTRY_MESSAGE].startswith(failed)
     assert "100 %" in lines[2][logbook_component.LOGBOOK_ENTRY_MESSAGE]

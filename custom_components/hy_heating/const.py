@@ -110,3 +110,5 @@ DEFAULT_MOVE_PAUSE_S = 30
 MAX_MOVE_PAUSE_S = 600
 EVENT_COMMAND = f"{DOMAIN}_command"
 """Fired on the bus with the end of every command; the logbook tells it."""
+EVENT_NOTICE = f"{DOMAIN}_notice"
+"""Fired with losses and returns, first refusals, and meters that were reset or replaced."""

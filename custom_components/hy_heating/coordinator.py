@@ -63,6 +63,7 @@ from .meter import (
     MeterData,
     Silence,
 )
+from .notices import Notice, async_tell
 from .readings import GatewayReadings
 from .replacements import MeterReplacements
 from .store import KeptGateway, ReadingStore
@@ -119,6 +120,7 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
             prefix=link.settings.prefix,
             timing=timing,
             loads=json_loads,
+            on_refused=self._on_refused,
         )
 
     # --- Life -------------------------------------------------------------------------------
@@ -334,6 +336,10 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
                 if meter := self.meters.get(number):
                     meter.commands.async_foreign(opening_pct)
 
+    @callback
+    def _on_refused(self, refused: Refused) -> None:
+        async_tell(self, Notice.READING_REFUSED, refused.meter_number, reason=refused.reason)
+
     def _heard(self) -> None:
         """Note a sign of life; entities see it with the next judgement, not with every message."""
         self._last_heard = dt_util.utcnow()
@@ -372,6 +378,9 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         self._log_silence(event)
         if self.silence is was:
             return
+        if was is None or self.silence is None:
+            notice = Notice.GATEWAY_BACK if self.silence is None else Notice.GATEWAY_LOST
+            async_tell(self, notice, reason=self.silence)
         if self.silence is None:
             # Meters could not be heard meanwhile: their silence counts from now.
             self.judged_from_s = self.now_s()

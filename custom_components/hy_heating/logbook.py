@@ -1,6 +1,7 @@
-"""A sentence in the logbook for the end of every command."""
+"""A sentence in the logbook for the end of every command, and for every notice."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from homeassistant.components.logbook import (
     LOGBOOK_ENTRY_ENTITY_ID,
@@ -12,27 +13,52 @@ from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.translation import async_get_cached_translations
 
 from .commands import Verdict
-from .const import DOMAIN, EVENT_COMMAND
+from .const import DOMAIN, EVENT_COMMAND, EVENT_NOTICE
+from .hyheat.errors import RefusalReason
+from .notices import Notice
 
-# Home Assistant translates no logbook sentences of integrations: they carry their own.
-_SENTENCES: Mapping[str, Mapping[str, str]] = {
-    "en": {
-        Verdict.VERIFIED: "reached {wished} % (from {before} %, tries: {tries}, {duration} s)",
-        Verdict.FAILED: (
-            "did not prove {wished} %: {reason} (found {found} %, tries: {tries}, {duration} s)"
-        ),
-        Verdict.FOREIGN: "was told {wished} % by another master",
-    },
-    "zh-Hans": {
-        Verdict.VERIFIED: "已到达 {wished} %（原 {before} %，尝试 {tries} 次，用时 {duration} 秒）",
-        Verdict.FAILED: (
-            "未证实到达 {wished} %：{reason}（实际 {found} %，尝试 {tries} 次，用时 {duration} 秒）"
-        ),
-        Verdict.FOREIGN: "被其他主站设为 {wished} %",
-    },
+_COMMON = f"component.{DOMAIN}.common"
+_ENTITY = f"component.{DOMAIN}.entity"
+
+_REASONS = {
+    EVENT_COMMAND: f"{_ENTITY}.event.command.state_attributes.reason.state",
+    EVENT_NOTICE: f"{_ENTITY}.sensor.last_report.state_attributes.problem.state",
+}
+"""Where the words for the reasons of an event are."""
+
+_SENTENCES: Mapping[str, str] = {
+    Verdict.VERIFIED: "logbook_verified",
+    Verdict.FAILED: "logbook_failed",
+    Verdict.FOREIGN: "logbook_foreign",
+    Notice.GATEWAY_LOST: "logbook_gateway_lost",
+    Notice.GATEWAY_BACK: "logbook_gateway_back",
+    Notice.METER_LOST: "logbook_meter_lost",
+    Notice.METER_BACK: "logbook_meter_back",
+    Notice.READING_REFUSED: "logbook_reading_refused",
+    Notice.COUNTER_RESET: "logbook_counter_reset",
+    Notice.METER_REPLACED: "logbook_meter_replaced",
 }
 
-_REASON = f"component.{DOMAIN}.entity.event.command.state_attributes.reason.state"
+_REFUSALS: Mapping[str, str] = {
+    RefusalReason.TOO_LARGE: "refused_too_large",
+    RefusalReason.ENCODING: "refused_encoding",
+    RefusalReason.JSON: "refused_json",
+    RefusalReason.NESTING: "refused_nesting",
+    RefusalReason.SHAPE: "refused_shape",
+    RefusalReason.TYPE: "refused_type",
+    RefusalReason.VALUE: "refused_value",
+    RefusalReason.MSG_ID: "refused_msg_id",
+    RefusalReason.GATEWAY_ID: "refused_gateway_id",
+    RefusalReason.TOPIC: "refused_topic",
+    RefusalReason.RETAINED: "refused_retained",
+    RefusalReason.ADDRESS: "refused_address",
+    RefusalReason.FRAME_HEX: "refused_frame_hex",
+    RefusalReason.FRAME_START: "refused_frame_start",
+    RefusalReason.FRAME_LENGTH: "refused_frame_length",
+    RefusalReason.FRAME_END: "refused_frame_end",
+    RefusalReason.FRAME_CHECKSUM: "refused_frame_checksum",
+    RefusalReason.FRAME_LAYOUT: "refused_frame_layout",
+}
 
 
 @callback
@@ -40,19 +66,31 @@ def async_describe_events(
     hass: HomeAssistant,
     async_describe_event: Callable[[str, str, Callable[[Event], dict[str, str]]], None],
 ) -> None:
-    """Describe the end of a command."""
+    """Describe ends of commands and notices, in the language of the house.
+
+    Home Assistant asks for sentences without saying in which language they will be read.
+    """
 
     @callback
-    def describe(event: Event) -> dict[str, str]:
-        data = event.data
-        language = "zh-Hans" if hass.config.language.startswith("zh") else "en"
+    def describe(reasons: str, event: Event) -> dict[str, str]:
+        data = event.data  # out of the database: enumerations are plain texts again
+        what: str = data.get("verdict") or data["kind"]
+        reason: str | None = data.get("reason")
+        texts: dict[str, str] = {}
+        for category in ("common", "entity"):
+            texts |= async_get_cached_translations(hass, hass.config.language, category, DOMAIN)
         shown = {key: "?" if value is None else value for key, value in data.items()}
-        texts = async_get_cached_translations(hass, hass.config.language, "entity", DOMAIN)
-        shown["reason"] = texts.get(f"{_REASON}.{data['reason']}", data["reason"])
-        return {
+        if reason is not None:
+            refused = what == Notice.READING_REFUSED
+            where = f"{_COMMON}.{_REFUSALS[reason]}" if refused else f"{reasons}.{reason}"
+            shown["reason"] = texts.get(where, reason)
+        described = {
             LOGBOOK_ENTRY_NAME: data["name"],
-            LOGBOOK_ENTRY_MESSAGE: _SENTENCES[language][data["verdict"]].format(**shown),
-            LOGBOOK_ENTRY_ENTITY_ID: data[ATTR_ENTITY_ID],
+            LOGBOOK_ENTRY_MESSAGE: texts[f"{_COMMON}.{_SENTENCES[what]}"].format(**shown),
         }
+        if data[ATTR_ENTITY_ID]:
+            described[LOGBOOK_ENTRY_ENTITY_ID] = data[ATTR_ENTITY_ID]
+        return described
 
-    async_describe_event(DOMAIN, EVENT_COMMAND, describe)
+    for event_type, reasons in _REASONS.items():
+        async_describe_event(DOMAIN, event_type, partial(describe, reasons))

@@ -19,6 +19,7 @@ from .errors import to_home_assistant, unknown_device
 from .hyheat.errors import ReplyError
 from .hyheat.model import MeterAddress, MeterReading, UnknownReading
 from .hyheat.season import REPORTS_TO_LEARN, expected_interval_s
+from .notices import Notice, async_tell
 
 if TYPE_CHECKING:
     from .coordinator import GatewayCoordinator
@@ -108,6 +109,11 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
         return self.silence is None
 
     @property
+    def has_valve(self) -> bool:
+        """Whether it is a device with a valve."""
+        return self.data.kind in OPENING_FIELDS
+
+    @property
     def opening_pct(self) -> int | float | None:
         """Where the valve stands by its last report, None where unknown."""
         field = OPENING_FIELDS.get(self.data.kind)
@@ -149,7 +155,7 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
             self.async_learn_rhythm()
         if self._lost_from_s is not None:
             self._lost_from_s = None
-            self._log_return("reports again")
+            self._return("reports again")
         self.silence = self.gateway.silence
         self.commands.async_reported()
         self.async_set_updated_data(data)
@@ -185,12 +191,14 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
             _LOGGER.warning(
                 "Meter %s of gateway %s is silent", self.number, self.gateway.gateway_id
             )
+            async_tell(self.gateway, Notice.METER_LOST, self.number)
         elif was_lost and not is_lost:
             self._lost_from_s = None
-            self._log_return("is no longer overdue")
+            self._return("is no longer overdue")
 
-    def _log_return(self, how: str) -> None:
+    def _return(self, how: str) -> None:
         _LOGGER.info("Meter %s of gateway %s %s", self.number, self.gateway.gateway_id, how)
+        async_tell(self.gateway, Notice.METER_BACK, self.number)
 
     @override
     async def _async_update_data(self) -> MeterData:

@@ -17,6 +17,7 @@ from .hyheat.devices import to_reading
 from .hyheat.evidence import FlowScaleEvidence, ReversalEvidence
 from .hyheat.model import MeterReading, UnknownReading, Value
 from .hyheat.plausibility import Continued, MeterMemory
+from .notices import Notice, async_tell
 
 if TYPE_CHECKING:
     from .coordinator import GatewayCoordinator
@@ -40,6 +41,7 @@ class GatewayReadings:
         self._swapped = frozenset(entry.options.get(CONF_SWAPPED_METERS, ()))
         self._continued: dict[str, list[Continued]] = {}
         self._told: dict[str, tuple[object, ...]] = {}
+        self._reset_told: dict[str, frozenset[str]] = {}
         self._doubted: set[tuple[str, str]] = set()
 
     # --- Reports ----------------------------------------------------------------------------
@@ -143,6 +145,7 @@ class GatewayReadings:
             # The options have changed: what was found under the old ones says nothing now.
             memory.flow_scale, memory.reversal = FlowScaleEvidence(), ReversalEvidence()
         self.memories[number] = memory
+        self._reset_told[number] = frozenset(memory.resets)
 
     @callback
     def async_start(self) -> CALLBACK_TYPE:
@@ -208,6 +211,11 @@ class GatewayReadings:
         if self._told.get(number) == found:
             return
         self._told[number] = found
+        for key in resets.keys() - self._reset_told.get(number, frozenset()):
+            async_tell(
+                self._gateway, Notice.COUNTER_RESET, number, counter=COUNTER_SENSORS[key].key
+            )
+        self._reset_told[number] = frozenset(resets)
         for key in COUNTER_SENSORS:
             issues.async_tell_counter(self, number, key, resets.get(key))
         issues.async_tell_reversal(self, number, memory.reversal.found)

@@ -20,6 +20,7 @@ from .const import CONF_SWAPPED_METERS, NEW_METER_DAYS
 from .identity import meter_identifier
 from .meter import UNKNOWN_KIND, Silence
 from .moves import async_move_meter
+from .notices import Notice, async_tell
 from .store import stored_time
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ class MeterReplacements:
             return False
         gateway = self._gateway
         readings = gateway.readings
+        async_tell(gateway, Notice.METER_REPLACED, old, by=new)
         continued = readings.continuation(old, new)
         counters = {row.key: (float(row.old.value), float(row.new.value)) for row in continued}
         readings.corrections.async_move(old, new)

@@ -165,8 +165,12 @@ class GatewayClient:
         prefix: str = envelope.DEFAULT_PREFIX,
         timing: Timing | None = None,
         loads: Loads = json.loads,
+        on_refused: Callable[[Refused], None] | None = None,
     ) -> None:
-        """Prepare; nothing is sent or subscribed before `start`."""
+        """Prepare; nothing is sent or subscribed before `start`.
+
+        `on_refused` is told the first refusal of each kind; further ones are only counted.
+        """
         self.gateway_id = gateway_id
         self.session = Session(gateway_id, timing)
         self.refusals = Refusals()
@@ -175,6 +179,7 @@ class GatewayClient:
         self.refused = RecentCount()
         self._link = link
         self._listener = listener
+        self._on_refused = on_refused
         self._own: deque[tuple[float, bytes]] = deque(maxlen=OWN_REMEMBERED)
         self._report_topic = envelope.report_topic(gateway_id, prefix)
         self._command_topic = envelope.command_topic(gateway_id, prefix)
@@ -383,6 +388,8 @@ class GatewayClient:
                 refused.meter_number or "-",
                 refused.detail,
             )
+            if self._on_refused:
+                self._on_refused(refused)
 
     def _link_changed(self, up: bool) -> None:
         if up != self.session.link_up:
