@@ -66,9 +66,10 @@ async def broker(hass: HomeAssistant, socket_enabled: None) -> AsyncIterator[Amq
         await hass.async_block_till_done(wait_background_tasks=True)
     await until(lambda: not connections(broker.port))
     if broker._broker:
-        # amqtt leaves what it has not yet dealt with behind.
+        # amqtt leaves what it has not yet dealt with behind, and waits 5 s for each message that
+        # nobody is there to acknowledge any more.
         server = broker._broker._servers["default"]
-        await until(lambda: not server.conn_count)
+        await until(lambda: not server.conn_count, timeout_s=30)
     await broker.stop()
 
 

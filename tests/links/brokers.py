@@ -100,6 +100,10 @@ async def _close_in_any_case(adapter: StreamWriterAdapter) -> None:
 StreamWriterAdapter.close = _close_in_any_case  # type: ignore[assignment, method-assign] # mended
 
 
+def _is_of_a_connection(task: asyncio.Task[Any]) -> bool:
+    return getattr(task.get_coro(), "__qualname__", "") == Broker.stream_connected.__qualname__
+
+
 @dataclass
 class AmqttBroker:
     """amqtt on one port, which can be stopped and started again."""
@@ -136,6 +140,11 @@ class AmqttBroker:
                 server.instance.close()
             await self._broker.shutdown()
             self._broker = None
+            # It does not wait for what it began with each connection; that takes up to 5 s for each
+            # message that nobody is there to acknowledge any more.
+            tasks = [task for task in asyncio.all_tasks() if _is_of_a_connection(task)]
+            if tasks:
+                await asyncio.wait(tasks, timeout=30)
 
     async def publish(self, topic: str, payload: bytes) -> None:
         """Send a message to whoever subscribed."""
