@@ -541,9 +541,25 @@ class TestTolerated:
             decode_from_gateway(json.dumps({"gw": gw, "data": {"stat": 2}}).encode())
         assert caught.value.detail == detail
 
+    def test_a_text_may_have_1024_characters(self) -> None:
+        decoded = decode_from_gateway(payload(1, {"stat": 2, "GW_Ver": "V" * 1024}))
+        assert isinstance(decoded, StatusReply)
+        assert decoded.firmware == "V" * 1024
+        with pytest.raises(EnvelopeError) as caught:
+            decode_from_gateway(payload(1, {"stat": 2, "GW_Ver": "V" * 1025}))
+        assert caught.value.detail == "GW_Ver is too long or not printable"
+
+    def test_a_season_that_is_not_known_is_not_told(self) -> None:
+        told = encode(SettingsReply(gateway_id=GATEWAY_ID, stat=Stat.SUCCEEDED))
+        assert b"20XX" not in told
+
     def test_unknown_keys(self) -> None:
         raw = payload(18, {"stat": 2, "new": {"a": [1]}}, new=7)
         assert decode_from_gateway(raw) == ReadNowAck(GATEWAY_ID, Stat.SUCCEEDED)
+
+
+MUST_BE_A_LIST = "meter_data must be a list, found str"
+MUST_BE_A_LIST_OF_TEXTS = "meter_data must be a list of texts, found int"
 
 
 class TestEitherDirection:
@@ -560,7 +576,23 @@ class TestEitherDirection:
             (20, {}, "meter_id is missing"),
             (20, {"meter_id": "2710058320340"}, "meter_id must be 14 digits"),
             (20, {"meter_id": "2710058320340A"}, "meter_id must be 14 digits"),
+            (20, {"meter_id": "27100583203400"}, "meter_data is missing"),
+            (40, {"transparent_port": 0, "meter_data": "68"}, MUST_BE_A_LIST),
+            (40, {"transparent_port": 0, "meter_data": ["68", 68]}, MUST_BE_A_LIST_OF_TEXTS),
             (40, {"transparent": 7}, "transparent must be a text, found int"),
+            (40, {"transparent": "68"}, "transparent_port is missing"),
+            (40, {"transparent": "68", "transparent_port": 0}, "transparent_count is missing"),
+            (40, {"transparent_count": 5, "transparent_port": 0}, "transparent is missing"),
+            (
+                40,
+                {"transparent": "68", "transparent_port": -1, "transparent_count": 5},
+                "transparent_port must not be negative, found -1",
+            ),
+            (18, {"main_immediately": 1, "copy_immediately": 0}, "up_immediately is missing"),
+            (18, {"main_immediately": 2}, "main_immediately must be 0 or 1, found 2"),
+            (1, {"stat": 2, "CSQ": "x"}, "CSQ must be a pair of integers, found str"),
+            (1, {"stat": 2, "CSQ": [2**53 + 1, 99]}, "CSQ is out of range"),
+            (1, {"stat": 2, "CSQ": [99, 2**53 + 1]}, "CSQ is out of range"),
             (40, {"meter_data": ["68"]}, "transparent_port is missing"),
             (40, {"transparent_port": 0}, "stat is missing"),
             (99, {}, "msg_id 99 is not known"),

@@ -281,6 +281,14 @@ class TestAround:
             ("16", "trailing junk", None, "D"),
         ]
 
+    def test_a_damaged_frame_behind_a_good_one(self) -> None:
+        good, damaged = explain(VALVE_REPLY + VALVE_REPLY[:-4] + "1916")
+        assert isinstance(good, ExplainedFrame)
+        assert isinstance(damaged, Refusal)
+        assert (damaged.error, damaged.offset) == ("checksum", 32)
+        assert [note.offset for note in damaged.notes] == list(range(17, 34))
+        assert damaged.notes[0].name == "start"
+
     def test_several_frames(self) -> None:
         text = "00" + VALVE_REPLY + "FE" + frame_bytes("cabinet_set_reply").hex().upper() + "00"
         first, second = objects(text)
@@ -564,6 +572,7 @@ class TestAnything:
     def test_too_long(self, text: str, error: str) -> None:
         found = one(text.ljust(MAX_LENGTH + 1, "0"))
         assert (found["error"], found["offset"]) == (error, MAX_LENGTH)
+        assert (found["expected"], found["found"]) == (f"at most {MAX_LENGTH} characters", "more")
         assert found["expected"] == "at most 131072 characters"
 
     def test_the_longest(self) -> None:

@@ -513,12 +513,13 @@ class TestMadeHere:
         [
             (lambda: integer(1), 256, "256 is not a number of 1 bytes"),
             (lambda: integer(1), 255, "255 is not a number that can be told from an invalid one"),
+            (lambda: bcd(2, divisor=1), 10_000, "10000 is not a number of at most 4 digits"),
             (lambda: bcd_text(2), 12, "12 is not a text of digits"),
             (lambda: bcd_text(2), "123", "'123' is not a text of 4 digits"),
             (lambda: CLOCK, 5, "5 is not a time"),
             (lambda: RUNNING_TIME_MIN, 367_200, "367200 is not a running time under 255 days"),
         ],
-        ids=["too large", "invalid", "no text", "too short", "no time", "too long"],
+        ids=["too large", "invalid", "too many", "no text", "too short", "no time", "too long"],
     )
     def test_what_has_no_place_is_told(
         self, make: Callable[[], Codec], value: Value, why: str

@@ -469,6 +469,12 @@ def test_what_is_judged_is_what_is_told(meter: Meter) -> None:
     assert meter.delivered_late(), "no answer to a read, unless the caller says so"
 
 
+def test_a_report_that_goes_on_as_before_is_shown_as_it_is(meter: Meter) -> None:
+    good, glitch = (cabinet({ENERGY: counts}) for counts in (START + 1, 0))
+    assert meter.memory.judge(good, meter.now_s + 600.0).values is good.values, "not even copied"
+    assert meter.memory.judge(glitch, meter.now_s + 1_200.0).values[ENERGY] == 45_323.13
+
+
 # --- What is found on the way ---------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from typing import ClassVar
 
 from . import envelope
-from .devices import DEVICES, describe, interpret, plain
+from .devices import DEVICES, describe_content, interpret, plain
 from .envelope import MAX_PAYLOAD_SIZE, Message, MeterId, MonthDay, MsgId, decode
 from .errors import EnvelopeError, FrameError, FrameErrorKind, RefusalReason
 from .fields import Field, Grade
@@ -291,7 +291,7 @@ def _explain_one(
         control=result.control,
         di=result.di,
         meaning=_control_meaning(result),
-        fields=describe(result, protocol_code),
+        fields=describe_content(content),
     )
     return explained, [*_parts(result, content)]
 

@@ -91,6 +91,19 @@ async def test_what_is_refused_is_counted_kept_and_logged_once(
 
 
 @in_virtual_time
+async def test_the_first_refusal_of_each_kind_is_told_to_who_wants_to_know() -> None:
+    told: list[Refused] = []
+    async with scene(on_refused=told.append) as played:
+        for said in (b"no JSON", report(BAD_CHECKSUM), report(BAD_CHECKSUM)):
+            played.hears(said)
+        assert [(refused.reason, refused.meter_number) for refused in told] == [
+            (RefusalReason.JSON, None),
+            (RefusalReason.FRAME_CHECKSUM, "23227310"),
+        ]
+        assert told == list(played.client.refusals.last)[:2]
+
+
+@in_virtual_time
 async def test_a_retained_message_is_refused_however_good_it_is() -> None:
     async with scene() as played:
         played.take_events()
