@@ -145,7 +145,8 @@ def with_frame(rng: random.Random) -> bytes:
     if rng.random() < 0.4:
         data, msg_id = {"transparent_port": 0, "meter_data": texts}, 40
     envelope = {"gw": {"msg_id": msg_id, "msg_gw_pr": 0, "gw_id": GATEWAY_ID}, "data": data}
-    return json.dumps(envelope).encode()
+    # As captured, without spaces, or otherwise: these go different ways.
+    return json.dumps(envelope, separators=rng.choice((None, (",", ":")))).encode()
 
 
 def payloads() -> Iterator[bytes]:

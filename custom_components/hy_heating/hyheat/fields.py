@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from math import isfinite
-from operator import getitem
 from struct import Struct
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from .errors import RequestError
 from .model import Register, Value
@@ -337,16 +336,20 @@ class Decode(Protocol):
 
 
 def _compiled(fields: tuple[Field, ...]) -> Decode:
-    """Return a layout's `decode`: without a step of Python from row to row."""
-    split = Struct("".join(f"{row.width}{'s' if row.codec else 'x'}" for row in fields)).unpack_from
-    keys = tuple(row.key for row in fields if row.codec)
-    said = tuple(_Remembered(row.codec.decode) for row in fields if row.codec)
-
-    def decode(data: bytes, offset: int = 0, /) -> dict[str, Value]:
-        # As long as each other by construction: `strict` would cost as much as a field.
-        return dict(zip(keys, map(getitem, said, split(data, offset))))  # noqa: B905, B912
-
-    return decode
+    """Return a layout's `decode`, written out row by row: half of what a loop over them takes."""
+    known = [(row.key, row.codec) for row in fields if row.codec]
+    split = Struct("".join(f"{row.width}{'s' if row.codec else 'x'}" for row in fields))
+    names: dict[str, Any] = {"split": split.unpack_from}
+    names |= {f"said_{place}": _Remembered(codec.decode) for place, (_, codec) in enumerate(known)}
+    parts = "".join(f"part_{place}, " for place in range(len(known)))
+    values = ", ".join(f"{key!r}: said_{i}[part_{i}]" for i, (key, _) in enumerate(known))
+    source = f"""
+def decode(data, offset=0, /):
+    {parts}= split(data, offset)
+    return {{{values}}}
+"""
+    exec(source, names)  # noqa: S102 - made of nothing but the table's keys
+    return cast("Decode", names["decode"])
 
 
 @dataclass(frozen=True, slots=True)

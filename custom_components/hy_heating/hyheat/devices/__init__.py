@@ -5,6 +5,7 @@ DeviceSpec and one more row in DEVICES. Wire facts: docs/PROTOCOL.md, sections 3
 """
 
 from datetime import datetime
+from functools import lru_cache
 
 from ..errors import FrameError, FrameErrorKind, RequestError
 from ..frame import (
@@ -56,6 +57,7 @@ DEVICES = {spec.key: spec for spec in (CABINET, HOUSEHOLD_VALVE)}
 _BY_TYPE_CODE = {spec.type_code: spec for spec in DEVICES.values()}
 _BY_PROTOCOL = {spec.protocol_code: spec for spec in DEVICES.values()}
 
+_METERS_REMEMBERED = 16_384
 _CONTROL_OFFSET = 9
 _LENGTH_OFFSET = 10
 _PAYLOAD_OFFSET = HEADER_SIZE + DI_SER_SIZE
@@ -114,14 +116,13 @@ def plain_report(data: bytes, meter_number: str, protocol_code: str) -> MeterRea
     Nearly all are. None says nothing: `scan` and `to_reading` then tell what is there, as they
     would have told this reading.
     """
-    spec = _BY_PROTOCOL.get(protocol_code)
-    raw = data[data.find(START) :]
+    spec, begin = _expected(meter_number, protocol_code)
+    raw = data if data.startswith(begin) else data[data.find(START) :]
     if (
         spec is None
         or len(raw) != spec.report_size
+        or not raw.startswith(begin)
         or raw[_CONTROL_OFFSET : _PAYLOAD_OFFSET - 1] != spec.report_head
-        or raw[1] != spec.type_code
-        or raw[2:6].hex() != meter_number
         or raw[-1] != END
         or raw[-TRAILER_SIZE] != checksum(raw[:-TRAILER_SIZE])
     ):
@@ -135,6 +136,15 @@ def plain_report(data: bytes, meter_number: str, protocol_code: str) -> MeterRea
         spec.layout.decode(raw, _PAYLOAD_OFFSET),
         raw,
     )
+
+
+@lru_cache(_METERS_REMEMBERED)
+def _expected(meter_number: str, protocol_code: str) -> tuple[DeviceSpec | None, bytes]:
+    """Return what a meter is, and how its frames begin."""
+    spec = _BY_PROTOCOL.get(protocol_code)
+    if spec is None:
+        return None, b""
+    return spec, bytes((START, spec.type_code)) + bytes.fromhex(meter_number)
 
 
 def describe(frame: Frame, protocol_code: str | None = None) -> dict[str, object]:
