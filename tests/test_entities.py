@@ -257,8 +257,9 @@ async def test_an_unknown_device_shows_its_frame(
 
 
 async def test_a_report_writes_only_what_changed(
-    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry, freezer: FrozenDateTimeFactory
 ) -> None:
+    freezer.move_to("2026-11-01T08:00:00.100000+00:00")
     link.deliver(captured("cabinet_report"))
     await hass.async_block_till_done()
     written: list[str] = []
@@ -267,6 +268,11 @@ async def test_a_report_writes_only_what_changed(
             kind, lambda event: written.append(event.data["entity_id"]), callback(lambda _: True)
         )
 
+    freezer.tick(0.8)  # the same again within the second that its state has
+    link.deliver(captured("cabinet_report"))
+    await hass.async_block_till_done()
+    assert written == []
+    freezer.tick(0.2)
     link.deliver(captured("cabinet_report"))
     await hass.async_block_till_done()
     assert written == [f"sensor.cabinet_{CABINET}_last_report"]

@@ -434,9 +434,9 @@ class GatewayCoordinator(DataUpdateCoordinator[GatewayData]):
         if meter is None and len(self.meters) >= MAX_METERS:
             self._refuse(reading, f"more than {MAX_METERS} meters")
             return
-        if not (shown := self.readings.async_judge(reading, direct=event.protocol_code is None)):
+        now, direct = dt_util.utcnow(), event.protocol_code is None
+        if not (shown := self.readings.async_judge(reading, now, direct=direct)):
             return
-        now = dt_util.utcnow()
         last = known or MeterData(shown, now)
         data = MeterData(
             shown,

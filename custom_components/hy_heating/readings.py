@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ class GatewayReadings:
 
     @callback
     def async_judge(
-        self, reading: MeterReading | UnknownReading, *, direct: bool
+        self, reading: MeterReading | UnknownReading, received: datetime, *, direct: bool
     ) -> MeterReading | UnknownReading | None:
         """Return a received reading as it may be shown, None for one that came too late."""
         if isinstance(reading, UnknownReading):
@@ -57,8 +58,9 @@ class GatewayReadings:
         number = reading.meter_number
         if (memory := self.memories.get(number)) is None:
             memory = self.memories[number] = MeterMemory()
-        judged = memory.judge(reading, dt_util.utcnow().timestamp(), direct=direct)
-        self._log_doubts(number, memory)
+        judged = memory.judge(reading, received.timestamp(), direct=direct)
+        if judged.values is not reading.values:
+            self._log_doubts(number, memory)
         if judged.late:
             self.late += 1
             _LOGGER.debug("Meter %s: a late report is not applied", number)

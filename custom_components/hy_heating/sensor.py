@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, override
 
 from homeassistant.components.sensor import (
@@ -455,14 +456,19 @@ class HyMeterSensor(HyMeterEntity, SensorEntity):
 
     entity_description: MeterSensorDescription
 
+    def __init__(self, coordinator: MeterCoordinator, description: MeterSensorDescription) -> None:
+        """Show what a row of the table takes from a meter's reading."""
+        super().__init__(coordinator, description)
+        self._value_fn = description.value_fn or partial(_field, key=description.field)
+        self._value: SensorValue = None
+
     @override
     def _refresh(self) -> tuple[Any, ...]:
-        description, data = self.entity_description, self.coordinator.data
-        value_fn = description.value_fn
-        value = value_fn(data) if value_fn else _field(data, description.field)
-        if value != self._attr_native_value:  # to set it costs several times as much
-            self._attr_native_value = value
-        return self.coordinator.silence is None, value
+        meter = self.coordinator
+        value = self._value_fn(meter.data)
+        if value != self._value:  # to set the attribute costs several times as much
+            self._value = self._attr_native_value = value
+        return meter.silence is None, value
 
 
 class LastReportSensor(HyMeterEntity, SensorEntity):
@@ -475,13 +481,17 @@ class LastReportSensor(HyMeterEntity, SensorEntity):
 
     @override
     def _refresh(self) -> tuple[Any, ...]:
-        meter = self.coordinator
-        attributes: dict[str, Any] = {
-            "problem": meter.silence,
-            "delivered_late": meter.data.delivered_late,
-        }
-        if isinstance(meter.data.reading, UnknownReading):
-            attributes["raw_frame"] = meter.data.reading.frame.hex().upper()
-        self._attr_native_value = meter.data.received
-        self._attr_extra_state_attributes = attributes
-        return self._attr_native_value, attributes
+        meter, data = self.coordinator, self.coordinator.data
+        received = data.received.replace(microsecond=0)  # as its state has it
+        unknown = data.reading.frame if isinstance(data.reading, UnknownReading) else None
+        shown = received, meter.silence, data.delivered_late, unknown
+        if shown != self._written:
+            self._attr_native_value = received
+            attributes: dict[str, Any] = {
+                "problem": meter.silence,
+                "delivered_late": data.delivered_late,
+            }
+            if unknown is not None:
+                attributes["raw_frame"] = unknown.hex().upper()
+            self._attr_extra_state_attributes = attributes
+        return shown

@@ -312,15 +312,15 @@ def unidentified(offset: int, width: int) -> Field:
     return Field(offset=offset, width=width)
 
 
-class _Remembered(dict[bytes, Value]):
+class _Remembered[T](dict[bytes, T]):
     """What the bytes of one field say, worked out once: most of them come again and again."""
 
     __slots__ = ("_decode",)
 
-    def __init__(self, decode: Callable[[bytes], Value]) -> None:
+    def __init__(self, decode: Callable[[bytes], T]) -> None:
         self._decode = decode
 
-    def __missing__(self, data: bytes) -> Value:
+    def __missing__(self, data: bytes) -> T:
         if len(self) >= _MAX_REMEMBERED:
             self.clear()
         value = self[data] = self._decode(data)
@@ -359,7 +359,7 @@ class Layout:
     size: int
     fields: tuple[Field, ...]
     decode: Decode = field(init=False, repr=False, compare=False)
-    _registers: Mapping[str, tuple[slice, Callable[[bytes], Register | None]]] = field(
+    _registers: Mapping[str, tuple[slice, _Remembered[Register | None]]] = field(
         init=False, repr=False, compare=False
     )
 
@@ -379,7 +379,7 @@ class Layout:
             raise ValueError("a key stands twice")
         values = [(row, row.codec) for row in self.fields if row.codec is not None]
         registers = {
-            row.key: (slice(row.offset, row.offset + row.width), codec.register)
+            row.key: (slice(row.offset, row.offset + row.width), _Remembered(codec.register))
             for row, codec in values
             if codec.register is not None
         }
@@ -388,8 +388,8 @@ class Layout:
 
     def register(self, key: str, payload: bytes) -> Register | None:
         """Return the exact form of a value that has a unit code, None where unknown."""
-        part, decode = self._registers[key]
-        return decode(payload[part])
+        part, said = self._registers[key]
+        return said[payload[part]]
 
     def encode(self, values: Mapping[str, Value], base: bytes) -> bytes:
         """Return `base` with some values written into it; None is written as all FF.

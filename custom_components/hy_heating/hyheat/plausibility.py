@@ -85,7 +85,8 @@ class Counter:
         if now_s - self.accepted_s >= BACKLOG_GAP_S:
             self.base, self.base_s = self.accepted, self.accepted_s
         if new == self.accepted:
-            self._accept(new, now_s)
+            self.accepted, self.accepted_s = new, now_s
+            self.suspect, self.confirmed = None, False
             return None
         allowed = max_per_hour * (now_s - self.base_s) / 3600
         suspect = self.suspect
@@ -184,8 +185,9 @@ class MeterMemory:
         registers = devices.counters(reading)
         late = self._is_late(registers)
         continued = tuple(self._take(registers, now_s))
-        decided = continued or any(counter.confirmed for counter in self.counters.values())
-        late = late and not decided
+        if late:
+            decided = continued or any(counter.confirmed for counter in self.counters.values())
+            late = not decided
         if self._clock_is_late(reading, now_s) or late:
             return Judgement(True, {})
         in_backlog = gap_s is not None and gap_s < BACKLOG_GAP_S and not direct

@@ -21,6 +21,7 @@ from paho.mqtt.client import (
     DisconnectFlags,
     MQTTMessage,
 )
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -28,6 +29,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ..hyheat.errors import LinkAuthError, LinkError, LinkTimeoutError, LinkTlsError
 from ..hyheat.link import MessageListener
 from .errors import SessionRefusedError, SessionTakenOverError
+from .publication import read_publication
 from .settings import BrokerSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -176,6 +178,7 @@ class MqttClient(aiomqtt.Client):
         self._receiver: MessageListener | None = None
         self._disconnected.add_done_callback(self._ended_while_opening)
         self._listen_to_goodbye()
+        self._take_publications()
 
     # --- Life -------------------------------------------------------------------------------
 
@@ -357,18 +360,42 @@ class MqttClient(aiomqtt.Client):
         for message in early:
             receiver(*message)
 
+    def _take_publications(self) -> None:
+        """Read what is published without paho, but for forms that are rare."""
+        paho, has_properties = self._client, self.version is aiomqtt.ProtocolVersion.V5
+        handle = paho._handle_publish  # noqa: SLF001 - paho offers no other way
+
+        def take() -> MQTTErrorCode:
+            packet = paho._in_packet  # noqa: SLF001 - the same
+            published = read_publication(
+                packet["command"], packet["packet"], has_properties=has_properties
+            )
+            if published is None:
+                return handle()
+            topic, payload, retained, packet_id = published
+            self._take(topic, payload, retained)
+            if packet_id is None:
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            return paho._send_puback(packet_id)  # noqa: SLF001 - the same
+
+        paho._handle_publish = take  # type: ignore[method-assign] # noqa: SLF001
+
     @override
     def _on_message(self, client: PahoClient, userdata: Any, message: MQTTMessage) -> None:
-        self._heard()
         try:
             topic = message.topic
         except UnicodeDecodeError:
+            self._heard()
             _LOGGER.debug("Refused a message whose topic is not UTF-8")
             return
+        self._take(topic, message.payload, message.retain)
+
+    def _take(self, topic: str, payload: bytes, retained: bool) -> None:
+        self._heard()
         if self._receiver:
-            self._receiver(topic, message.payload, message.retain)
+            self._receiver(topic, payload, retained)
         else:
-            self._early.append((topic, message.payload, message.retain))
+            self._early.append((topic, payload, retained))
 
     def _heard(self) -> None:
         self.answered_s = self._loop.time()

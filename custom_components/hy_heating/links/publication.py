@@ -1,0 +1,51 @@
+"""A PUBLISH packet of the common form, read without paho's objects for it.
+
+Those (a message, a lock, and with MQTT 5 the table of all properties) cost as much as judging a
+report. Wire facts: MQTT 3.1.1 and 5.0, section 3.3.
+"""
+
+from typing import NamedTuple
+
+_RETAIN, _QOS = 0x01, 0x06
+_AT_MOST_ONCE, _AT_LEAST_ONCE = 0x00, 0x02
+
+
+class Publication(NamedTuple):
+    """What was published; `packet_id` is to be acknowledged, None where nothing is."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    packet_id: int | None
+
+
+def read_publication(
+    command: int, packet: bytes | bytearray, *, has_properties: bool
+) -> Publication | None:
+    """Return what a packet publishes; None for a form that paho is to look at.
+
+    `command` is the first byte of the fixed header, `packet` what follows that header;
+    `has_properties` tells MQTT 5. Left to paho are QoS 2, properties, no or a damaged topic, and
+    whatever is too short.
+    """
+    qos = command & _QOS
+    payload_at = topic_end = 2 + int.from_bytes(packet[:2])
+    packet_id = None
+    if qos == _AT_LEAST_ONCE:
+        payload_at += 2
+        packet_id = int.from_bytes(packet[topic_end:payload_at])
+    elif qos != _AT_MOST_ONCE:
+        return None
+    if has_properties:
+        payload_at += 1
+        if packet[payload_at - 1 : payload_at] != b"\0":
+            return None
+    if len(packet) < payload_at:
+        return None
+    try:
+        topic = packet[2:topic_end].decode()
+    except UnicodeDecodeError:
+        return None
+    if not topic:
+        return None
+    return Publication(topic, bytes(packet[payload_at:]), bool(command & _RETAIN), packet_id)
