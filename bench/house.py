@@ -103,12 +103,24 @@ def integration(broker: Mosquitto, meters: Iterable[Meter]) -> Design:
 
 
 def floor(broker: Mosquitto, meters: Iterable[Meter]) -> Design:
-    """Return the floor with six sensors for each meter."""
-    meter_ids = [f"{meter.number}{meter.spec.protocol_code}00" for meter in meters]
-    data = {**_login(broker), "prefix": "floor/gw", "meter_ids": meter_ids}
-    return Design(
-        "floor", "floor/gw", "floor", (_entry("bench_floor", 1, "floor", "Floor", **data),)
+    """Return the floor with six sensors for each meter, an entry for each gateway."""
+    by_gateway: dict[str, list[str]] = {}
+    for meter in meters:
+        meter_id = f"{meter.number}{meter.spec.protocol_code}00"
+        by_gateway.setdefault(meter.gateway, []).append(meter_id)
+    entries = tuple(
+        _entry(
+            "bench_floor",
+            1,
+            f"floor{gateway}",
+            f"Floor {int(gateway)}",
+            topic=f"floor/gw/set/{gateway}",
+            meter_ids=meter_ids,
+            **_login(broker),
+        )
+        for gateway, meter_ids in by_gateway.items()
     )
+    return Design("floor", "floor/gw", "floor", entries)
 
 
 _HEX = "value_json.data.meter_data[0]"

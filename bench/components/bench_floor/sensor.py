@@ -69,7 +69,7 @@ async def _listen(data: dict[str, Any], meters: dict[str, list[FloorSensor]]) ->
         data["host"], data["port"], username=data["username"], password=data["password"]
     )
     async with client:
-        await client.subscribe(f"{data['prefix']}/set/+", qos=1)
+        await client.subscribe(data["topic"], qos=1)
         async for message in client.messages:
             _take(message.payload, meters)
 

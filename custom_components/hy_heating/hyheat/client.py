@@ -129,6 +129,8 @@ class ForeignCommand:
     opening_pct: int | float
 
 
+_SIGN_OF_LIFE = MessageReceived()
+
 type Event = (
     ReadingReceived
     | StatusReceived
@@ -337,7 +339,7 @@ class GatewayClient:
         return any(sent == payload for _, sent in self._own)
 
     def _tell_all(self, message: FromGateway, contents: Sequence[Content]) -> None:
-        self._tell(MessageReceived())
+        self._tell(_SIGN_OF_LIFE)
         port = protocol_code = None
         match message:
             case StatusReply(stat=envelope.Stat.SUCCEEDED):

@@ -85,6 +85,10 @@ class Proofs:
         """Return the proof under way of a meter."""
         return self._proofs.get(address)
 
+    def __bool__(self) -> bool:
+        """Whether any is under way."""
+        return bool(self._proofs)
+
     def deadlines(self) -> list[float]:
         """Return when there will be something to read back."""
         return [proof.due for proof in self._proofs.values()]

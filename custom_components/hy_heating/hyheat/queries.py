@@ -35,6 +35,10 @@ class Queries:
         self._actions = actions
         self._pending: dict[type[Query], _Pending] = {}
 
+    def __bool__(self) -> bool:
+        """Whether any is under way."""
+        return bool(self._pending)
+
     def deadlines(self) -> list[float]:
         """Return when `settle` has something to do."""
         return [pending.deadline for pending in self._pending.values()]

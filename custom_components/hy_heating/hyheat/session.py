@@ -20,6 +20,7 @@ from .envelope import (
     FromGateway,
     ReadNow,
     ReadNowAck,
+    Report,
     SettingsQuery,
     SettingsReply,
     Stat,
@@ -118,6 +119,8 @@ class Session:
 
     def next_deadline(self) -> float | None:
         """Return when `tick` is due, None when there is nothing to wait for."""
+        if self._is_idle:
+            return None
         deadlines = self._queries.deadlines()
         deadlines += [job.expires for job in self._wanted[:1]]  # the oldest expires first
         deadlines += [busy.deadline for busy in (self._current, self._reading) if busy]
@@ -152,6 +155,8 @@ class Session:
         if self._closed:
             return []
         self._misses = 0
+        if self._is_idle and isinstance(message, Report):
+            return []  # as nearly always: nobody waits for anything
         readings = [content for content in contents if isinstance(content, MeterReading)]
         # Before a read-back ends: its answer may be the proof.
         self._proofs.judge(readings, now)
@@ -258,6 +263,11 @@ class Session:
         actions = self._actions[:]
         self._actions.clear()
         return actions
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing was asked, is wanted or is to be proved."""
+        return not (self._wanted or self._current or self._reading or self._queries or self._proofs)
 
     @property
     def _bus_is_free(self) -> bool:
