@@ -48,10 +48,9 @@ type SensorValue = StateType | datetime
 
 @dataclass(frozen=True, kw_only=True)
 class MeterSensorDescription(SensorEntityDescription):
-    """A value of a meter; without `value_fn` the reading's field of the same name as `field`."""
+    """A value of a meter."""
 
-    field: str = ""
-    value_fn: Callable[[MeterData], SensorValue] | None = None
+    value_fn: Callable[[MeterData], SensorValue]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +61,13 @@ class GatewaySensorDescription(SensorEntityDescription):
     attributes_fn: Callable[[GatewayCoordinator], Mapping[str, Any]] | None = None
 
 
-def _field(meter: MeterData, key: str) -> SensorValue:
+def _value(meter: MeterData, key: str) -> SensorValue:
     return meter.reading.values.get(key) if isinstance(meter.reading, MeterReading) else None
+
+
+def _field(key: str) -> partial[SensorValue]:
+    """Return what takes a field of the reading from a meter's data."""
+    return partial(_value, key=key)
 
 
 def _difference_k(meter: MeterData) -> float | None:
@@ -84,7 +88,7 @@ def _temperature(key: str, *, decimals: int) -> MeterSensorDescription:
     return MeterSensorDescription(
         key=key,
         translation_key=key,
-        field=f"{key}_c",
+        value_fn=_field(f"{key}_c"),
         device_class=SensorDeviceClass.TEMPERATURE,
         state_class=_MEASUREMENT,
         native_unit_of_measurement=UnitOfTemperature.CELSIUS,
@@ -97,7 +101,7 @@ def _set_point(number: int, *, field: str, is_temperature: bool) -> MeterSensorD
         key=f"set_point_{number}",
         translation_key="set_point",
         translation_placeholders={"number": str(number)},
-        field=field,
+        value_fn=_field(field),
         device_class=SensorDeviceClass.TEMPERATURE if is_temperature else None,
         native_unit_of_measurement=UnitOfTemperature.CELSIUS if is_temperature else None,
         suggested_display_precision=1,
@@ -109,7 +113,7 @@ def _set_point(number: int, *, field: str, is_temperature: bool) -> MeterSensorD
 _STATUS = MeterSensorDescription(
     key="status",
     translation_key="status",
-    field="status",
+    value_fn=_field("status"),
     entity_category=_DIAGNOSTIC,
     entity_registry_enabled_default=False,
 )
@@ -131,7 +135,7 @@ def _opening(field: str, *, enabled: bool) -> MeterSensorDescription:
     return MeterSensorDescription(
         key="opening",
         translation_key="opening",
-        field=field,
+        value_fn=_field(field),
         state_class=_MEASUREMENT,
         native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
         suggested_display_precision=0,
@@ -143,7 +147,7 @@ CABINET_SENSORS = (
     MeterSensorDescription(
         key="heat_energy",
         translation_key="heat_energy",
-        field="heat_energy_kwh",
+        value_fn=_field("heat_energy_kwh"),
         device_class=SensorDeviceClass.ENERGY,
         state_class=SensorStateClass.TOTAL_INCREASING,
         native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
@@ -152,7 +156,7 @@ CABINET_SENSORS = (
     MeterSensorDescription(
         key="volume",
         translation_key="volume",
-        field="volume_m3",
+        value_fn=_field("volume_m3"),
         device_class=SensorDeviceClass.VOLUME,
         state_class=SensorStateClass.TOTAL_INCREASING,
         native_unit_of_measurement=UnitOfVolume.CUBIC_METERS,
@@ -161,7 +165,7 @@ CABINET_SENSORS = (
     MeterSensorDescription(
         key="volume_flow_rate",
         translation_key="volume_flow_rate",
-        field="flow_l_h",
+        value_fn=_field("flow_l_h"),
         device_class=SensorDeviceClass.VOLUME_FLOW_RATE,
         state_class=_MEASUREMENT,
         native_unit_of_measurement=UnitOfVolumeFlowRate.LITERS_PER_HOUR,
@@ -184,14 +188,14 @@ CABINET_SENSORS = (
     MeterSensorDescription(
         key="commanded_opening",
         translation_key="commanded_opening",
-        field="commanded_opening_pct",
+        value_fn=_field("commanded_opening_pct"),
         native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
         suggested_display_precision=0,
     ),
     MeterSensorDescription(
         key="second_energy",
         translation_key="second_energy",
-        field="second_energy_kwh",
+        value_fn=_field("second_energy_kwh"),
         device_class=SensorDeviceClass.ENERGY,
         state_class=SensorStateClass.TOTAL_INCREASING,
         native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
@@ -202,7 +206,7 @@ CABINET_SENSORS = (
     MeterSensorDescription(
         key="second_volume",
         translation_key="second_volume",
-        field="second_volume_m3",
+        value_fn=_field("second_volume_m3"),
         device_class=SensorDeviceClass.VOLUME,
         state_class=SensorStateClass.TOTAL_INCREASING,
         native_unit_of_measurement=UnitOfVolume.CUBIC_METERS,
@@ -225,7 +229,7 @@ VALVE_SENSORS = (
     MeterSensorDescription(
         key="running_time",
         translation_key="running_time",
-        field="running_time_min",
+        value_fn=_field("running_time_min"),
         device_class=SensorDeviceClass.DURATION,
         native_unit_of_measurement=UnitOfTime.MINUTES,
         suggested_unit_of_measurement=UnitOfTime.HOURS,
@@ -246,7 +250,7 @@ VALVE_SENSORS = (
     MeterSensorDescription(
         key="room_unit",
         translation_key="room_unit",
-        field="room_unit_number",
+        value_fn=_field("room_unit_number"),
         entity_category=_DIAGNOSTIC,
         entity_registry_enabled_default=False,
     ),
@@ -456,18 +460,12 @@ class HyMeterSensor(HyMeterEntity, SensorEntity):
 
     entity_description: MeterSensorDescription
 
-    def __init__(self, coordinator: MeterCoordinator, description: MeterSensorDescription) -> None:
-        """Show what a row of the table takes from a meter's reading."""
-        super().__init__(coordinator, description)
-        self._value_fn = description.value_fn or partial(_field, key=description.field)
-        self._value: SensorValue = None
-
     @override
     def _refresh(self) -> tuple[Any, ...]:
         meter = self.coordinator
-        value = self._value_fn(meter.data)
-        if value != self._value:  # to set the attribute costs several times as much
-            self._value = self._attr_native_value = value
+        value = self.entity_description.value_fn(meter.data)
+        if value not in self._written[1:]:  # to set it costs several times as much
+            self._attr_native_value = value
         return meter.silence is None, value
 
 
