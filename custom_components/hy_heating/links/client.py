@@ -1,6 +1,7 @@
 """aiomqtt's client, made safe to cancel and to abandon, with this project's errors.
 
-The only module that knows the insides of aiomqtt (pinned exactly in the manifest) and paho.
+Beside `buffered` the only module that knows the insides of aiomqtt (pinned exactly in the manifest)
+and paho.
 """
 
 import asyncio
@@ -21,15 +22,14 @@ from paho.mqtt.client import (
     DisconnectFlags,
     MQTTMessage,
 )
-from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ..hyheat.errors import LinkAuthError, LinkError, LinkTimeoutError, LinkTlsError
 from ..hyheat.link import MessageListener
+from .buffered import BufferedClient
 from .errors import SessionRefusedError, SessionTakenOverError
-from .publication import read_publication
 from .settings import BrokerSettings
 
 _LOGGER = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ def _refusal(code: ReasonCode, *, persistent: bool) -> LinkError:
     return LinkAuthError(text) if code.value in AUTH_CODES else LinkError(text)
 
 
-class MqttClient(aiomqtt.Client):
+class MqttClient(BufferedClient):
     """One connection to a broker, from `open` to `close`; it is never used twice.
 
     Without a client id it is anonymous: no credentials, and a CONNECT without properties.
@@ -170,7 +170,6 @@ class MqttClient(aiomqtt.Client):
         """Loop time at which the broker was last heard."""
         self._cause: Exception | None = None
         self._goodbye: ReasonCode | None = None
-        self._abandoned = False
         self._asking: asyncio.Task[None] | None = None
         self._sent_s = -math.inf
         self._watching: asyncio.Task[None] | None = None
@@ -178,7 +177,6 @@ class MqttClient(aiomqtt.Client):
         self._receiver: MessageListener | None = None
         self._disconnected.add_done_callback(self._ended_while_opening)
         self._listen_to_goodbye()
-        self._take_publications()
 
     # --- Life -------------------------------------------------------------------------------
 
@@ -329,28 +327,6 @@ class MqttClient(aiomqtt.Client):
         if not self._connected.cancelled():  # who opened is gone, and aiomqtt asks why it failed
             super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
-    @override
-    def _on_socket_register_write(
-        self, client: PahoClient, userdata: Any, sock: socket.socket
-    ) -> None:
-        """Have the loop write when the socket can take it; paho may call this in a thread.
-
-        aiomqtt hands the loop a number, which is no socket any more, or another one, if paho
-        closes it meanwhile.
-        """
-        self._loop.call_soon_threadsafe(self._write_when_ready, sock)
-
-    def _write_when_ready(self, sock: socket.socket) -> None:
-        if sock.fileno() >= 0:
-            self._loop.add_writer(sock.fileno(), self._write)
-
-    def _write(self) -> None:
-        try:
-            self._client.loop_write()
-        except Exception as err:  # noqa: BLE001 - whatever it is, the connection is over
-            if not self._disconnected.done():
-                self._disconnected.set_exception(err)
-
     # --- Receiving --------------------------------------------------------------------------
 
     def deliver_to(self, receiver: MessageListener) -> None:
@@ -359,26 +335,6 @@ class MqttClient(aiomqtt.Client):
         early, self._early = self._early, []
         for message in early:
             receiver(*message)
-
-    def _take_publications(self) -> None:
-        """Read what is published without paho, but for forms that are rare."""
-        paho, has_properties = self._client, self.version is aiomqtt.ProtocolVersion.V5
-        handle = paho._handle_publish  # noqa: SLF001 - paho offers no other way
-
-        def take() -> MQTTErrorCode:
-            packet = paho._in_packet  # noqa: SLF001 - the same
-            published = read_publication(
-                packet["command"], packet["packet"], has_properties=has_properties
-            )
-            if published is None:
-                return handle()
-            topic, payload, retained, packet_id = published
-            self._take(topic, payload, retained)
-            if packet_id is None:
-                return MQTTErrorCode.MQTT_ERR_SUCCESS
-            return paho._send_puback(packet_id)  # noqa: SLF001 - the same
-
-        paho._handle_publish = take  # type: ignore[method-assign] # noqa: SLF001
 
     @override
     def _on_message(self, client: PahoClient, userdata: Any, message: MQTTMessage) -> None:
@@ -390,6 +346,7 @@ class MqttClient(aiomqtt.Client):
             return
         self._take(topic, message.payload, message.retain)
 
+    @override
     def _take(self, topic: str, payload: bytes, retained: bool) -> None:
         self._heard()
         if self._receiver:
