@@ -3,35 +3,44 @@
 from typing import Any, override
 
 from homeassistant.core import callback
-from homeassistant.helpers.device_registry import DeviceInfo
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.typing import UNDEFINED
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .const import MANUFACTURER
 from .coordinator import GatewayCoordinator
-from .identity import gateway_identifier, meter_identifier, meter_unique_id
+from .identity import meter_identifier, meter_unique_id
 from .meter import CABINET_KIND, VALVE_KIND, MeterCoordinator
 
 _TRANSLATION_KEYS = {CABINET_KIND: "cabinet", VALVE_KIND: "household_valve"}
 _MODELS = {CABINET_KIND: "Cabinet (2034)", VALVE_KIND: "Household valve (2008)"}
 
 
-def meter_device_info(meter: MeterCoordinator) -> DeviceInfo:
-    """Return the device of a meter, behind its gateway."""
+@callback
+def async_meter_device(meter: MeterCoordinator) -> dr.AnyDeviceEntry:
+    """Return the device of a meter, behind its gateway.
+
+    It is registered with the first of a meter's entities. As device information of each, Home
+    Assistant would compare and keep it a dozen times for each meter.
+    """
+    registry = dr.async_get(meter.hass)
+    if device := registry.async_get(meter.device_id):
+        return device
     gateway, kind = meter.gateway, meter.data.kind
-    info = DeviceInfo(
+    registered = registry.async_get_or_create(
+        config_entry_id=meter.config_entry.entry_id,
         identifiers={meter_identifier(gateway.gateway_id, meter.number)},
         translation_key=_TRANSLATION_KEYS.get(kind, "unknown_device"),
         translation_placeholders={"number": meter.number},
         manufacturer=MANUFACTURER,
+        model=_MODELS.get(kind, UNDEFINED),
         serial_number=meter.number,
         via_device_id=gateway.device_id,
+        suggested_area=UNDEFINED if gateway.area_name is None else gateway.area_name,
     )
-    if kind in _MODELS:
-        info["model"] = _MODELS[kind]
-    if gateway.area_name is not None:
-        info["suggested_area"] = gateway.area_name
-    return info
+    meter.device_id = registered.id
+    return registered
 
 
 class HyEntity[CoordinatorT: GatewayCoordinator | MeterCoordinator](
@@ -77,9 +86,7 @@ class HyGatewayEntity(HyEntity[GatewayCoordinator]):
         """Identify it by gateway and key."""
         super().__init__(coordinator, description)
         self._attr_unique_id = f"{coordinator.gateway_id}_{description.key}"
-        self._attr_device_info = DeviceInfo(
-            identifiers={gateway_identifier(coordinator.gateway_id)}
-        )
+        self.device_entry = dr.async_get(coordinator.hass).async_get(coordinator.device_id)
 
 
 class HyMeterEntity(HyEntity[MeterCoordinator]):
@@ -91,4 +98,4 @@ class HyMeterEntity(HyEntity[MeterCoordinator]):
         self._attr_unique_id = meter_unique_id(
             coordinator.gateway.gateway_id, coordinator.number, description.key
         )
-        self._attr_device_info = meter_device_info(coordinator)
+        self.device_entry = async_meter_device(coordinator)

@@ -96,6 +96,7 @@ class MeterCoordinator(DataUpdateCoordinator[MeterData]):
         )
         self.gateway = gateway
         self.number = number
+        self.device_id = ""
         self.data = data
         self.silence: Silence | None = gateway.silence
         self._received_s: deque[float] = deque(maxlen=REPORTS_TO_LEARN + 1)
