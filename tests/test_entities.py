@@ -1,12 +1,14 @@
 """Every captured message at the wire, every state that must come of it."""
 
 from datetime import datetime
+from unittest.mock import patch
 from zoneinfo import ZoneInfo
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.const import STATE_UNKNOWN
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import device_registry as dr, entity_registry as er
+from homeassistant.helpers.entity_platform import async_get_platforms
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
@@ -232,6 +234,50 @@ async def test_devices_and_names(
     assert names[f"valve.valve_{VALVE}"] == f"Valve {VALVE}"
     assert names[f"valve.cabinet_{CABINET}_valve"] == f"Cabinet {CABINET} Valve"
     assert names["binary_sensor.building_3_connectivity"] == "Building 3 Connectivity"
+
+
+async def test_a_device_is_registered_once(
+    hass: HomeAssistant, link: FakeLink, entry: MockConfigEntry
+) -> None:
+    registry = dr.async_get(hass)
+    with patch.object(
+        registry, "async_get_or_create", wraps=registry.async_get_or_create
+    ) as registered:
+        await deliver_all(hass, link)
+        assert [call.kwargs["serial_number"] for call in registered.call_args_list] == [
+            CABINET,
+            VALVE,
+        ]
+        registered.reset_mock()
+        await hass.config_entries.async_reload(entry.entry_id)
+        await hass.async_block_till_done()
+        assert [call.kwargs["serial_number"] for call in registered.call_args_list] == [
+            GATEWAY_ID,
+            CABINET,
+            VALVE,
+        ]
+
+
+MOST_ATTRIBUTES = 42
+"""A dictionary with more takes twice the memory: 800 bytes more for each entity."""
+
+
+@pytest.mark.usefixtures("all_entities_enabled")
+async def test_what_an_entity_keeps_fits_into_the_smaller_dictionary(
+    hass: HomeAssistant, link: FakeLink
+) -> None:
+    entry = make_entry()
+    await set_up(hass, entry)
+    await deliver_all(hass, link)
+    await deliver_all(hass, link)
+    kept = {
+        entity_id: len(vars(entity))
+        for platform in async_get_platforms(hass, DOMAIN)
+        for entity_id, entity in platform.entities.items()
+    }
+    assert len(kept) == len(EXPECTED)
+    assert {each: count for each, count in kept.items() if count > MOST_ATTRIBUTES} == {}
+    await hass.config_entries.async_unload(entry.entry_id)
 
 
 async def test_an_unknown_device_shows_its_frame(

@@ -2,6 +2,7 @@
 
 from typing import Any, override
 
+from homeassistant.const import EntityCategory
 from homeassistant.core import callback
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.entity import EntityDescription
@@ -48,7 +49,17 @@ class HyEntity[CoordinatorT: GatewayCoordinator | MeterCoordinator](
 ):
     """An entity of a gateway or meter that writes its state only when it changed."""
 
-    _attr_has_entity_name = True
+    # What Home Assistant asks its own properties, it keeps in each entity, whose dictionary of
+    # attributes is of twice the size with more than 42 of them. So what is the same for all is told
+    # by the class, and what is asked only when an entity is added, by properties that keep nothing.
+    assumed_state = False
+    attribution = None
+    entity_picture = None
+    entity_registry_visible_default = True
+    force_update = False
+    has_entity_name = True
+    icon = None
+    should_poll = False
 
     def __init__(self, coordinator: CoordinatorT, description: EntityDescription) -> None:
         """Belong to a coordinator; values are taken when Home Assistant has added it."""
@@ -60,6 +71,11 @@ class HyEntity[CoordinatorT: GatewayCoordinator | MeterCoordinator](
     @override
     def available(self) -> bool:
         return self.coordinator.available
+
+    @property
+    @override
+    def entity_category(self) -> EntityCategory | None:
+        return self.entity_description.entity_category
 
     def _refresh(self) -> tuple[Any, ...]:
         """Take the values from the coordinator; return all that the state is made of."""
@@ -83,19 +99,27 @@ class HyGatewayEntity(HyEntity[GatewayCoordinator]):
     """An entity of a gateway."""
 
     def __init__(self, coordinator: GatewayCoordinator, description: EntityDescription) -> None:
-        """Identify it by gateway and key."""
+        """Belong to the gateway's device."""
         super().__init__(coordinator, description)
-        self._attr_unique_id = f"{coordinator.gateway_id}_{description.key}"
         self.device_entry = dr.async_get(coordinator.hass).async_get(coordinator.device_id)
+
+    @property
+    @override
+    def unique_id(self) -> str:
+        return f"{self.coordinator.gateway_id}_{self.entity_description.key}"
 
 
 class HyMeterEntity(HyEntity[MeterCoordinator]):
     """An entity of a cabinet, a household valve or an unknown device."""
 
     def __init__(self, coordinator: MeterCoordinator, description: EntityDescription) -> None:
-        """Identify it by gateway, meter number and key."""
+        """Belong to the meter's device."""
         super().__init__(coordinator, description)
-        self._attr_unique_id = meter_unique_id(
-            coordinator.gateway.gateway_id, coordinator.number, description.key
-        )
         self.device_entry = async_meter_device(coordinator)
+
+    @property
+    @override
+    def unique_id(self) -> str:
+        meter = self.coordinator
+        key = self.entity_description.key
+        return meter_unique_id(meter.gateway.gateway_id, meter.number, key)

@@ -459,6 +459,9 @@ class HyMeterSensor(HyMeterEntity, SensorEntity):
     """A value of a meter's last reading."""
 
     entity_description: MeterSensorDescription
+    extra_state_attributes = None  # see HyEntity
+    last_reset = None
+    supported_features = None
 
     @override
     def _refresh(self) -> tuple[Any, ...]:
@@ -471,6 +474,9 @@ class HyMeterSensor(HyMeterEntity, SensorEntity):
 
 class LastReportSensor(HyMeterEntity, SensorEntity):
     """When a meter reported last; stays available to tell why the others are not."""
+
+    last_reset = None  # see HyEntity
+    supported_features = None
 
     @property
     @override
