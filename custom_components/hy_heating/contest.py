@@ -1,7 +1,5 @@
 """Whether two masters move the same valve against each other. No clock: `now_s` is monotonic."""
 
-from collections import deque
-
 CONTEST_S = 900.0
 """Turns further apart than this are two people in a day, not two schedules."""
 CONTEST_TURNS = 4
@@ -15,7 +13,7 @@ class Contest:
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._turns: deque[tuple[bool, float, float]] = deque(maxlen=CONTEST_TURNS)
+        self._turns: list[tuple[bool, float, float]] = []  # a deque takes 700 bytes more
         self._foreign_s: float | None = None
         self._found = False
 
@@ -30,6 +28,7 @@ class Contest:
             if was_own is own:
                 self._turns.pop()
         self._turns.append((own, opening_pct, now_s))
+        del self._turns[:-CONTEST_TURNS]
         first_s = self._turns[0][-1]
         if len(self._turns) == CONTEST_TURNS and now_s - first_s <= CONTEST_S:
             self._found = True
