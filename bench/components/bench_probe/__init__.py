@@ -17,7 +17,7 @@ from typing import Any
 
 from homeassistant.auth.const import GROUP_ID_ADMIN
 from homeassistant.components.recorder import get_instance
-from homeassistant.const import EVENT_STATE_CHANGED
+from homeassistant.const import ATTR_RESTORED, EVENT_STATE_CHANGED
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, callback
 from homeassistant.helpers import config_validation as cv, entity_registry as er
 from homeassistant.helpers.typing import ConfigType
@@ -108,12 +108,19 @@ class Probe:
         return True
 
     async def ask_wait_states(self, count: int, timeout_s: float) -> int:
-        """Wait until there are so many states; return how many there are."""
+        """Wait until there are so many states; return how many there are.
+
+        Those that Home Assistant writes at its start for what is registered do not count: they say
+        only that there was an entity before.
+        """
         deadline = time.monotonic() + timeout_s
-        while self._hass.states.async_entity_ids_count() < count and time.monotonic() < deadline:
+        while (there := self._live()) < count and time.monotonic() < deadline:
             await asyncio.sleep(0.2)
         await self._hass.async_block_till_done()
-        return self._hass.states.async_entity_ids_count()
+        return there
+
+    def _live(self) -> int:
+        return sum(ATTR_RESTORED not in each.attributes for each in self._hass.states.async_all())
 
     async def ask_wait_valves(self, count: int, timeout_s: float) -> None:
         """Wait until so many valves tell where they stand; raises TimeoutError."""
