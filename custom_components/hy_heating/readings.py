@@ -153,7 +153,8 @@ class GatewayReadings:
     def async_start(self) -> CALLBACK_TYPE:
         """Raise again what a restart has cleared, correct statistics; return how to stop that."""
         for number in self.memories:
-            self._tell(number)
+            self._tell_meter(number)
+        self._tell_flow_scale()  # once, for it looks at all of them
         return self.corrections.async_start()
 
     def to_keep(self) -> dict[str, Any]:
@@ -206,12 +207,17 @@ class GatewayReadings:
             )
 
     def _tell(self, number: str) -> None:
-        """Raise or clear the issues of a meter, where something has changed."""
+        """Raise or clear the issues that a report may have changed."""
+        if self._tell_meter(number):
+            self._tell_flow_scale()
+
+    def _tell_meter(self, number: str) -> bool:
+        """Raise or clear the issues of a meter; return whether something has changed."""
         memory = self.memories[number]
         resets = memory.resets
         found = (resets, memory.reversal.found, memory.flow_scale.factor)
         if self._told.get(number) == found:
-            return
+            return False
         self._told[number] = found
         for key in resets.keys() - self._reset_told.get(number, frozenset()):
             async_tell(
@@ -221,7 +227,7 @@ class GatewayReadings:
         for key in COUNTER_SENSORS:
             issues.async_tell_counter(self, number, key, resets.get(key))
         issues.async_tell_reversal(self, number, memory.reversal.found)
-        self._tell_flow_scale()
+        return True
 
     def _tell_flow_scale(self) -> None:
         found = {
