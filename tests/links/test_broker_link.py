@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 import logging
 import threading
+import time
 
 from homeassistant.const import EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Event, HomeAssistant
@@ -178,6 +179,20 @@ async def test_a_topic_stays_subscribed_until_its_last_listener_is_gone(
     assert not one.heard
     await end_other()
     assert broker.subscriptions == set()
+
+
+async def test_a_busy_start_leaves_no_subscription_without_its_answer(
+    link: BrokerLink, broker: AmqttBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "ANSWER_TIMEOUT_S", 0.5)
+    topics = {f"hy/gw/set/{number:011d}" for number in range(30)}
+
+    async def set_up(topic: str) -> None:
+        await link.subscribe(topic, Ear())
+        time.sleep(0.05)  # noqa: ASYNC251 - as adding a gateway's entities does
+
+    await asyncio.gather(*map(set_up, topics))
+    assert topics <= broker.subscriptions
 
 
 async def test_a_refused_subscription(link: BrokerLink, broker: AmqttBroker) -> None:

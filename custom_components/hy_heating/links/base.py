@@ -20,6 +20,10 @@ _LOGGER = logging.getLogger(__name__)
 FRESH_S = 5.0
 """A broker heard within this is taken to be there now; else it is asked before a command."""
 
+SUBSCRIBING_AT_ONCE = 2
+"""At a start with a hundred gateways, each answer lets one of them add its entities, which keeps
+the event loop: of a hundred questions at once, the last ones would be answered too late."""
+
 
 class BaseLink(Link):
     """Who listens to a link."""
@@ -127,6 +131,7 @@ class ClientLink(BaseLink):
         super().__init__(hass, settings)
         self._client: MqttClient | None = None
         self._held = held or HeldMessages()
+        self._turns = asyncio.Semaphore(SUBSCRIBING_AT_ONCE)
 
     @property
     @override
@@ -142,8 +147,9 @@ class ClientLink(BaseLink):
 
         Raises SubscriptionRefusedError, and LinkError where there is no connection.
         """
-        if await self._connected_client().subscribe_all([topic]):
-            raise SubscriptionRefusedError(topic)
+        async with self._turns:
+            if await self._connected_client().subscribe_all([topic]):
+                raise SubscriptionRefusedError(topic)
         # Only now: what arrived meanwhile was held, and stays so for the next try if this failed.
         remove = self._listeners.add(topic, listener)
         for message in self._held.take(topic):
