@@ -14,6 +14,7 @@ from tests.e2e.mosquitto import Mosquitto
 
 from .components.bench_probe.opcodes import Opcodes
 from .decode import ours
+from .grown import grow, storage
 from .house import House, floor, integration
 from .path import Load, Make
 from .payloads import Meter, gateway_id, meters
@@ -55,11 +56,13 @@ async def _path(make: Make, size: int) -> float:
         broker = Mosquitto(folder / "broker", log_types=("error",))
         await broker.start()
         stack.push_async_callback(broker.stop)
-        house = House(folder / "check", make(broker, all_meters))
+        await grow(size)
+        known = storage(size) if make is integration else None
+        house = House(folder / "check", make(broker, all_meters), storage=known)
         await house.start()
-        stack.push_async_callback(house.stop)
+        stack.push_async_callback(house.kill)
         load = Load(house, broker, cabinets, REPORTS)
-        await load.introduce(all_meters if make is integration else cabinets)
+        await load.introduce()
         await load.send(REPORTS)
         await load.check()
         await house.ask("instructions", _ROOT)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 import json
 from pathlib import Path
+import shutil
 from typing import Any
 
 from hass_process import HassProcess
@@ -176,13 +177,22 @@ def _sensor(meter: Meter, key: str, template: str) -> str:
 class House:
     """A Home Assistant with one design in it."""
 
-    def __init__(self, folder: Path, design: Design, *, recorder: bool = False) -> None:
-        """Prepare its folder, which may have been used before."""
+    def __init__(
+        self,
+        folder: Path,
+        design: Design,
+        *,
+        recorder: bool = False,
+        storage: Path | None = None,
+    ) -> None:
+        """Prepare its folder, which may have been used before, with what another one knows."""
         self.folder, self.design, self.recorder = folder, design, recorder
         components = {name: COMPONENTS / name for name in ("bench_probe", "bench_floor")}
         self.hass = HassProcess(folder, free_port(), "Bench", components=components)
         yaml = _CONFIGURATION + (_RECORDER if recorder else "") + design.yaml
         (folder / "configuration.yaml").write_text(yaml, encoding="utf-8")
+        if storage:
+            shutil.copytree(storage, folder / ".storage", dirs_exist_ok=True)
         done = ["user", "core_config", "analytics", "integration"]
         self._store("onboarding", 4, 1, {"done": done})
         self._store("core.config_entries", 1, 5, {"entries": list(design.entries)})
@@ -219,6 +229,11 @@ class House:
         if not (line := await self._reader.readline()):
             raise RuntimeError(f"Home Assistant is gone, see {self.hass.console}")
         return json.loads(line)
+
+    async def kill(self) -> None:
+        """End it at once: nobody will start it again."""
+        self.hass.kill()
+        await self.stop()
 
     async def stop(self) -> None:
         """End it in an orderly way."""

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
+from .grown import grow, storage
 from .house import Design, House, core_mqtt, floor, integration
 from .payloads import Meter, commanded_pct, meters
 from .report import Figure, Results, Spread
@@ -18,6 +19,7 @@ from .report import Figure, Results, Spread
 STATES = 6
 OFF_GOAL, ON_GOAL = 1.5, 1.15
 CORE_GOALS = {False: 30.0, True: 8.0}
+SIZES = (5, 101, 1010, 10_100)
 CORE_SIZES = (5, 101)
 TRIES = 5
 ARRIVAL_S = 300.0
@@ -46,15 +48,15 @@ class Load:
                 now = asyncio.get_running_loop().time()
                 await asyncio.sleep(max(0.0, begin + number / per_s - now))
 
-    async def introduce(self, all_meters: Sequence[Meter]) -> None:
-        """Let every meter report until it is heard: core mqtt subscribes some seconds later."""
+    async def introduce(self) -> None:
+        """Let every cabinet report until it is heard: core mqtt subscribes some seconds later."""
         for _ in range(TRIES):
             self.step += 1
             async with self.broker.client() as client:
-                for meter in all_meters:
+                for meter in self.cabinets:
                     topic = self.house.topic(meter)
                     await client.publish(topic, meter.payload(self.step), qos=1)
-            if await self._shown(5 + len(all_meters) / 100):
+            if await self._shown(5):
                 return
         raise RuntimeError(f"nothing is heard of the meters:\n{self.house.hass.log[-2000:]}")
 
@@ -131,16 +133,21 @@ async def measure_size(
         broker = Mosquitto(folder / "broker", log_types=("error",))
         await broker.start()
         stack.push_async_callback(broker.stop)
-        loads: list[Load] = []
+        await grow(size)
+        houses: list[House] = []
         for make in designs:
             design = make(broker, all_meters)
-            house = House(folder / design.entity, design, recorder=recorder)
-            await house.start()
-            stack.push_async_callback(house.stop)
+            known = storage(size) if make is integration else None
+            house = House(folder / design.entity, design, recorder=recorder, storage=known)
+            stack.push_async_callback(house.kill)
+            houses.append(house)
+        await asyncio.gather(*(house.start() for house in houses))
+        loads: list[Load] = []
+        for house in houses:
             # Core's templates all run for each report: a tenth of the reports says as much.
-            few = reports // 10 if make is core_mqtt else reports
+            few = reports // 10 if house.design.entity == "core" else reports
             load = Load(house, broker, cabinets, rounded(few, len(cabinets)))
-            await load.introduce(all_meters if make is not floor else cabinets)
+            await load.introduce()
             await load.send(load.reports)  # to warm up
             await load.check()
             loads.append(load)
@@ -181,7 +188,7 @@ def report(results: Results, size: int, costs: dict[str, Spread], *, recorder: b
         results.add(Figure("path", name, core.median / mine.median, "×", goal, ">="))
 
 
-def run(results: Results, sizes: Sequence[int] = (5, 101, 1010), rounds: int = 5) -> None:
+def run(results: Results, sizes: Sequence[int] = SIZES, rounds: int = 5) -> None:
     """Measure all sizes, without and with a recorder."""
     for recorder in (False, True):
         for size in sizes:

@@ -9,11 +9,13 @@ from tempfile import TemporaryDirectory
 from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
+from .grown import grow, storage
 from .house import House, integration
 from .path import Load
 from .payloads import meters
 from .report import Figure, Results
 
+METERS = 101
 READINGS_A_DAY = 144
 """Of the cabinets, every ten minutes; the household valves report with every sixth."""
 VALVES_EVERY = 6
@@ -66,12 +68,14 @@ async def _measure(results: Results) -> None:
         broker = Mosquitto(folder / "broker", log_types=("error",))
         await broker.start()
         stack.push_async_callback(broker.stop)
-        all_meters = meters(101)
+        all_meters = meters(METERS)
         cabinets = [meter for meter in all_meters if meter.spec is CABINET]
-        house = House(folder / "rows", integration(broker, all_meters), recorder=True)
+        await grow(METERS)
+        design = integration(broker, all_meters)
+        house = House(folder / "rows", design, recorder=True, storage=storage(METERS))
         await house.start()
         load = Load(house, broker, cabinets, 0)
-        await load.introduce(all_meters)
+        await load.introduce()
         await house.ask("recorded")
         before = _count(house.folder / "home-assistant_v2.db")
         for reading in range(PLAYED):

@@ -8,11 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import USERNAME, Mosquitto
 
+from .grown import grow, storage
 from .house import Design, House, integration
-from .path import Load
 from .payloads import meters
 from .report import Figure, Results
 
@@ -58,20 +57,12 @@ def _discoveries(count: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 async def _restored(broker: Mosquitto, folder: Path, size: int) -> dict[str, float]:
     """Return how a second start stood, with all that the first run had learned."""
-    all_meters = meters(size)
-    cabinets = [meter for meter in all_meters if meter.spec is CABINET]
-    design = integration(broker, all_meters)
-    house = House(folder / f"start-{size}", design)
-    await house.start()
-    await Load(house, broker, cabinets, 0).introduce(all_meters)
-    # That ends with the last cabinet, and the valves behind its gateway come after it.
-    await house.ask("wait_valves", len(all_meters), ARRIVAL_S)
-    known = await house.ask("running")
-    await house.stop()
-    house = House(folder / f"start-{size}", design)
+    states = await grow(size)
+    design = integration(broker, meters(size))
+    house = House(folder / f"start-{size}", design, storage=storage(size))
     told = await house.start()
-    await _wait_for_states(house, int(known["states"]), 0)  # so all of it was told
-    await house.stop()
+    await _wait_for_states(house, states, 0)  # so all of it was told
+    await house.kill()
     return told
 
 

@@ -29,6 +29,8 @@ DOMAIN = "bench_probe"
 SOCKET = "bench.sock"
 POLL_S = 0.02
 PULSE_S = 0.002
+FULL_COLLECTION = 2
+"""The oldest generation: while it is gone through, nothing else of Python runs."""
 
 CONFIG_SCHEMA = cv.empty_config_schema(DOMAIN)
 
@@ -50,10 +52,12 @@ class Probe:
     def __init__(self, hass: HomeAssistant) -> None:
         """Be inside it."""
         self._hass = hass
-        self._late_s: list[float] | None = None
+        self._late_s: list[tuple[float, int]] | None = None
         self._profile = cProfile.Profile()
         self._opcodes = Opcodes(())
         self._process = psutil.Process()
+        self._collections_ms: list[float] = []
+        self._collecting_since_s = 0.0
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one client until it goes."""
@@ -97,6 +101,24 @@ class Probe:
     async def ask_collect(self) -> None:
         """Collect garbage, so that none of it falls into what is measured next."""
         await self._hass.async_add_executor_job(gc.collect)
+
+    async def ask_watch_collections(self) -> None:
+        """Begin to note how long full garbage collections take, in whatever thread."""
+        self._collections_ms = []
+        gc.callbacks.append(self._collecting)
+
+    def _collecting(self, phase: str, details: dict[str, int]) -> None:
+        if details["generation"] != FULL_COLLECTION:
+            return
+        if phase == "start":
+            self._collecting_since_s = time.perf_counter()
+        else:
+            self._collections_ms.append((time.perf_counter() - self._collecting_since_s) * 1000)
+
+    async def ask_collections_ms(self) -> list[float]:
+        """Return how long they took, and end that."""
+        gc.callbacks.remove(self._collecting)
+        return self._collections_ms
 
     async def ask_wait(self, entity_id: str, state: str, timeout_s: float) -> bool:
         """Wait until an entity shows a state; return whether it came to that."""
@@ -201,10 +223,10 @@ class Probe:
         if self._late_s is None:
             return
         now = self._hass.loop.time()
-        self._late_s.append(max(0.0, now - due_s))
+        self._late_s.append((max(0.0, now - due_s), len(self._collections_ms)))
         self._hass.loop.call_at(now + PULSE_S, self._beat, now + PULSE_S)
 
-    async def ask_late_s(self) -> list[float]:
-        """Return how late the calls were, in order, and end that."""
+    async def ask_late_s(self) -> list[tuple[float, int]]:
+        """Return how late each call was, with the full collections until then, and end that."""
         late_s, self._late_s = self._late_s or [], None
-        return sorted(late_s)
+        return late_s

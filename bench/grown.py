@@ -1,0 +1,45 @@
+"""Storages of houses whose meters have all reported, so that only one house must learn them."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+import shutil
+from tempfile import TemporaryDirectory
+
+from tests.e2e.mosquitto import Mosquitto
+
+from .house import House, integration
+from .payloads import meters
+
+ARRIVAL_S = 300.0
+_FOLDER = TemporaryDirectory(prefix="hy_bench_")  # it goes with the process
+_STATES: dict[int, int] = {}
+
+
+def storage(size: int) -> Path:
+    """Return where the storage of a house with so many meters is, once it has grown."""
+    return Path(_FOLDER.name) / str(size)
+
+
+async def grow(size: int) -> int:
+    """Let a house learn so many meters, unless one has; return how many states it had."""
+    if size in _STATES:
+        return _STATES[size]
+    all_meters = meters(size)
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
+        broker = Mosquitto(folder / "broker", log_types=("error",))
+        await broker.start()
+        stack.push_async_callback(broker.stop)
+        house = House(folder / "house", integration(broker, all_meters))
+        await house.start()
+        async with broker.client() as client:
+            for meter in all_meters:
+                await client.publish(house.topic(meter), meter.payload(0), qos=1)
+        await house.ask("wait_valves", len(all_meters), ARRIVAL_S)  # every meter has one
+        told = await house.ask("running")
+        await house.stop()
+        # Each house has a broker and a port of its own.
+        own = shutil.ignore_patterns("core.config_entries", "http")
+        shutil.copytree(folder / "house" / ".storage", storage(size), ignore=own)
+    _STATES[size] = int(told["states"])
+    return _STATES[size]
