@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 
-from . import check, commands, decode, latency, path, rows, start
+from . import check, commands, decode, latency, path, rows, scale, start
 from .document import write_document
 from .report import Results
 
@@ -20,6 +20,7 @@ PARTS: dict[str, Callable[[Results], None]] = {
     "commands": commands.run,
     "start": start.run,
     "rows": rows.run,
+    "scale": scale.run,
 }
 
 

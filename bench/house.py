@@ -33,7 +33,7 @@ bench_probe:
 logger:
   default: error
 """
-_RECORDER = "recorder:\nhistory:\n"
+_RECORDER = "history:\nrecorder:\n"
 _ANSWER_BYTES = 2**26
 
 
@@ -183,13 +183,19 @@ class House:
         design: Design,
         *,
         recorder: bool = False,
+        database: str = "",
         storage: Path | None = None,
     ) -> None:
-        """Prepare its folder, which may have been used before, with what another one knows."""
+        """Prepare its folder, which may have been used before.
+
+        `database` is where the recorder writes, in the words of `db_url`; `storage` is what
+        another house has learned.
+        """
         self.folder, self.design, self.recorder = folder, design, recorder
         components = {name: COMPONENTS / name for name in ("bench_probe", "bench_floor")}
         self.hass = HassProcess(folder, free_port(), "Bench", components=components)
-        yaml = _CONFIGURATION + (_RECORDER if recorder else "") + design.yaml
+        written = _RECORDER + (f"  db_url: {json.dumps(database)}\n" if database else "")
+        yaml = _CONFIGURATION + (written if recorder else "") + design.yaml
         (folder / "configuration.yaml").write_text(yaml, encoding="utf-8")
         if storage:
             shutil.copytree(storage, folder / ".storage", dirs_exist_ok=True)

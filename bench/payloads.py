@@ -48,13 +48,14 @@ class Meter:
 
     def frame(self, step: int) -> frame.Frame:
         """Return the frame in its n-th report."""
-        values = _cabinet(step) if self.spec is CABINET else _valve(step)
+        values = cabinet_values(step) if self.spec is CABINET else valve_values(step)
         address = bytes.fromhex(self.number + "001111")
         payload = self.spec.layout.encode(values, _BASE[self.spec.key])
         return report_frame(MeterAddress(self.spec.key, address), 0, payload)
 
 
-def _cabinet(step: int) -> dict[str, int | float]:
+def cabinet_values(step: int) -> dict[str, int | float]:
+    """Return what a cabinet's n-th report says, beside the captured rest."""
     return {
         "heat_energy_kwh": 45_000 + step * 0.07,
         "volume_m3": 3_000,
@@ -71,7 +72,8 @@ def commanded_pct(step: int) -> float:
     return round(10 + step % 800 / 10, 1)
 
 
-def _valve(step: int) -> dict[str, int | float]:
+def valve_values(step: int) -> dict[str, int | float]:
+    """Return what a household valve's n-th report says, beside the captured rest."""
     return {
         "supply_temperature_c": 40 + step % 50 / 10,
         "return_temperature_c": 30 + step % 40 / 10,

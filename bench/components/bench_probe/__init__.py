@@ -156,6 +156,16 @@ class Probe:
             ):
                 await asyncio.sleep(0.2)
 
+    async def ask_state(self, entity_id: str) -> str | None:
+        """Return what an entity shows."""
+        state = self._hass.states.get(entity_id)
+        return state.state if state else None
+
+    async def ask_received(self) -> int:
+        """Return how many messages the integration has got from its gateways since the start."""
+        entries = self._hass.config_entries.async_loaded_entries("hy_heating")
+        return sum(entry.runtime_data.gateway.client.messages.total for entry in entries)
+
     async def ask_recorded(self) -> None:
         """Wait until the recorder has written everything."""
         await get_instance(self._hass).async_block_till_done()
