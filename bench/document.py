@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from itertools import groupby
+from itertools import cycle, groupby
 from math import log10
 from pathlib import Path
 import sys
@@ -89,7 +89,7 @@ def _plot(
                     'stroke="#dddddd"/>'
                 )
                 yield f'<text x="{_MARGIN - 6}" y="{at + 4:.0f}" text-anchor="end">{value:g}</text>'
-    for (name, points), color in zip(lines.items(), _COLORS, strict=False):
+    for (name, points), color in zip(lines.items(), cycle(_COLORS), strict=False):
         places = [place(x, y) for x, y in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
