@@ -106,5 +106,5 @@ def programs() -> Path | None:
     """Return where PostgreSQL's programs are, None where they are not installed."""
     found = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
     if not found and (initdb := shutil.which("initdb")):
-        found = [Path(initdb)]
+        found = [Path(initdb).resolve()]
     return found[-1].parent if found else None
