@@ -14,6 +14,7 @@ from tests.e2e.mosquitto import Mosquitto
 
 from .components.bench_probe.opcodes import Opcodes
 from .decode import ours
+from .gateways import answering
 from .grown import grow, storage
 from .house import House, floor, integration
 from .path import Load, Make
@@ -56,6 +57,7 @@ async def _path(make: Make, size: int) -> float:
         broker = Mosquitto(folder / "broker", log_types=("error",))
         await broker.start()
         stack.push_async_callback(broker.stop)
+        await stack.enter_async_context(answering(broker))
         await grow(size)
         known = storage(size) if make is integration else None
         house = House(folder / "check", make(broker, all_meters), storage=known)

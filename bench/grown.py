@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 from tests.e2e.mosquitto import Mosquitto
 
+from .gateways import answering
 from .house import House, integration
 from .payloads import meters
 
@@ -30,6 +31,7 @@ async def grow(size: int) -> int:
         broker = Mosquitto(folder / "broker", log_types=("error",))
         await broker.start()
         stack.push_async_callback(broker.stop)
+        await stack.enter_async_context(answering(broker))
         house = House(folder / "house", integration(broker, all_meters))
         await house.start()
         async with broker.client() as client:

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
-from .grown import grow, storage
+from .gateways import answering
+from .grown import ARRIVAL_S, grow, storage
 from .house import Design, House, core_mqtt, floor, integration
 from .payloads import Meter, commanded_pct, meters
 from .report import Figure, Results, Spread
@@ -22,7 +23,6 @@ CORE_GOALS = {False: 30.0, True: 8.0}
 SIZES = (5, 101, 1010, 10_100)
 CORE_SIZES = (5, 101)
 TRIES = 5
-ARRIVAL_S = 300.0
 
 type Make = Callable[[Mosquitto, Sequence[Meter]], Design]
 
@@ -133,6 +133,7 @@ async def measure_size(
         broker = Mosquitto(folder / "broker", log_types=("error",))
         await broker.start()
         stack.push_async_callback(broker.stop)
+        await stack.enter_async_context(answering(broker))
         await grow(size)
         houses: list[House] = []
         for make in designs:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
+from .gateways import answering
 from .grown import grow, storage
 from .house import House, integration
 from .path import Load
@@ -70,6 +71,7 @@ async def _measure(results: Results) -> None:
         stack.push_async_callback(broker.stop)
         all_meters = meters(METERS)
         cabinets = [meter for meter in all_meters if meter.spec is CABINET]
+        await stack.enter_async_context(answering(broker))
         await grow(METERS)
         design = integration(broker, all_meters)
         house = House(folder / "rows", design, recorder=True, storage=storage(METERS))

@@ -15,6 +15,7 @@ from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
 from .database import Database
+from .grown import ARRIVAL_S, grow, storage
 from .house import House, integration
 from .path import Load
 from .payloads import Meter, cabinet_values, gateway_id, meters
@@ -89,8 +90,9 @@ async def _split(results: Results) -> None:
             cabinets = [meter for meter in district if meter.spec is CABINET]
             loads.append(Load(house, broker, cabinets, 0))
             districts.append(district)
-            await loads[-1].introduce(district)
-        # Cabinets report first, and they were waited for: valves may still be under way.
+            await loads[-1].introduce()
+            await loads[-1].send_to_all(district, PER_S)
+            await house.ask("wait_valves", len(district), ARRIVAL_S)
         before = [await _received(load.house, quiet_s=1.0) for load in loads]
         said = len(broker.log)
         for _ in range(PASSES):
@@ -134,12 +136,14 @@ async def _queue(results: Results) -> None:
         broker = await _broker(stack, folder / "broker")
         all_meters = meters(101)
         cabinets = [meter for meter in all_meters if meter.spec is CABINET]
-        house = House(folder / "away", integration(broker, all_meters), recorder=True)
+        await grow(len(all_meters))
+        design, known = integration(broker, all_meters), storage(len(all_meters))
+        house = House(folder / "away", design, recorder=True, storage=known)
         await house.start()
         stack.push_async_callback(house.stop)
         load = Load(house, broker, cabinets, 0)
         topic = house.topic(cabinets[0])
-        await load.introduce(all_meters)
+        await load.introduce()
         await house.ask("recorded")
         database = Database(f"sqlite:///{folder / 'away' / 'home-assistant_v2.db'}")
         energy = f"sensor.cabinet_{cabinets[-1].number}_heat_energy"
@@ -178,7 +182,7 @@ async def _overflow(results: Results) -> None:
         house = House(folder / "away", integration(broker, all_meters))
         await house.start()
         load = Load(house, broker, all_meters, 0)
-        await load.introduce(all_meters)
+        await load.introduce()
         await house.stop()
         reports = _reports(all_meters, load.step + 1, TOO_MANY)
         await _pour(broker, house.topic(all_meters[0]), reports)

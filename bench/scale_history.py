@@ -11,6 +11,8 @@ from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
 from .database import Database
+from .gateways import answering
+from .grown import grow, storage
 from .house import House, integration
 from .path import STATES, Load, rounded
 from .payloads import cabinet_values, meters
@@ -100,11 +102,14 @@ async def _side(stack: AsyncExitStack, folder: Path, url: str = "") -> Side:
     broker = Mosquitto(folder.with_suffix(".broker"), log_types=("error",))
     await broker.start()
     stack.push_async_callback(broker.stop)
-    house = House(folder, integration(broker, all_meters), recorder=True, database=url)
+    await stack.enter_async_context(answering(broker))
+    await grow(METERS)
+    design = integration(broker, all_meters)
+    house = House(folder, design, recorder=True, database=url, storage=storage(METERS))
     await house.start()
     stack.push_async_callback(house.stop)
     load = Load(house, broker, cabinets, rounded(REPORTS, len(cabinets)))
-    await load.introduce(all_meters)
+    await load.introduce()
     await load.send(load.reports)  # to warm up
     await load.check()
     await house.ask("recorded")

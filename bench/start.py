@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.e2e.mosquitto import USERNAME, Mosquitto
 
+from .gateways import answering
 from .grown import grow, storage
 from .house import Design, House, integration
 from .payloads import meters
@@ -97,6 +98,7 @@ async def _measure(results: Results, sizes: Sequence[int]) -> None:
         broker = Mosquitto(folder / "broker", log_types=("error",))
         await broker.start()
         stack.push_async_callback(broker.stop)
+        await stack.enter_async_context(answering(broker))
         empty = House(folder / "empty", Design("empty", "", "", ()))
         await empty.start()
         await empty.stop()
