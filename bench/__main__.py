@@ -8,6 +8,7 @@ from pathlib import Path
 import platform
 import sys
 import time
+import traceback
 
 from . import check, commands, decode, latency, path, rows, scale, start
 from .document import write_document
@@ -25,25 +26,33 @@ PARTS: dict[str, Callable[[Results], None]] = {
 
 
 def main() -> int:
-    """Run the parts that were asked for; return 1 where a goal was missed and that counts."""
+    """Run the parts that were asked for; return 1 where a part failed, or a goal was missed and that counts."""
     options = _options()
     results = Results(machine=_machine())
     for key, value in results.machine.items():
         print(f"{key}: {value}")
     parts = {"check": check.run} if options.check else PARTS
+    failed: list[str] = []
+    whole = time.monotonic()
     for name in options.parts or parts:
         begin = time.monotonic()
         print(f"\n{name}", flush=True)
-        parts[name](results)
+        try:
+            parts[name](results)
+        except Exception:  # noqa: BLE001 - the other parts are worth their time all the same
+            traceback.print_exc()
+            failed.append(name)
         print(f"  ({time.monotonic() - begin:.0f} s)")
     if options.write:
         write_document(results)
     if options.json:
         results.save(options.json)
-    print(f"\n{len(results.missed)} goals not reached")
+    print(f"\n{len(results.missed)} goals not reached, in {time.monotonic() - whole:.0f} s")
     for figure in results.missed:
         print(f"  {figure.part}: {figure.name}: {' '.join(figure.cells[1:3])}")
-    return 1 if options.check and results.missed else 0
+    for name in failed:
+        print(f"  {name}: failed, see above")
+    return 1 if failed or (options.check and results.missed) else 0
 
 
 def _options() -> argparse.Namespace:

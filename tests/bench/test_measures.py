@@ -24,6 +24,11 @@ def test_a_percentile_of_one() -> None:
     assert [percentile([7.0], percent) for percent in (0, 50, 99.9, 100)] == [7.0] * 4
 
 
+def test_a_percentile_is_the_nearest_rank() -> None:
+    assert percentile([float(number) for number in range(1, 101)], 99) == 99
+    assert percentile([float(number) for number in range(1, 1001)], 99.9) == 999
+
+
 def test_so_many_percent_do_not_exceed_a_percentile() -> None:
     values = [float(number) for number in range(1, 401)]
     for percent in (1, 50, 95, 99, 99.9):
