@@ -26,7 +26,10 @@ PARTS: dict[str, Callable[[Results], None]] = {
 
 
 def main() -> int:
-    """Run the parts that were asked for; return 1 where a part failed, or a goal was missed and that counts."""
+    """Run the parts that were asked for.
+
+    Return 1 where a part failed, or a goal was missed and that counts.
+    """
     options = _options()
     results = Results(machine=_machine())
     for key, value in results.machine.items():

@@ -3,15 +3,21 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import time
 
 from custom_components.hy_heating.hyheat import frame
 from custom_components.hy_heating.hyheat.devices import HOUSEHOLD_VALVE
-from custom_components.hy_heating.hyheat.envelope import command_topic, report_topic
-from custom_components.hy_heating.hyheat.errors import FrameError
+from custom_components.hy_heating.hyheat.envelope import (
+    ReadNow,
+    TransparentCommand,
+    TransparentReply,
+    command_topic,
+    decode,
+    encode,
+    report_topic,
+)
 from simulator.mqtt import Broker, Simulator
 from simulator.plan import GatewayPlan
 from simulator.scenario import Scenario
@@ -66,19 +72,17 @@ async def _watch(broker: Mosquitto, buses: dict[str, Bus]) -> None:
         await client.subscribe([(f"{command_topic('+')}", 0), (f"{report_topic('+')}", 0)])
         async for message in client.messages:
             now = time.perf_counter()
-            kind, _, gateway = message.topic.value.removeprefix("hy/gw/").partition("/")
-            told = json.loads(message.payload)
-            if told["gw"]["msg_id"] != 40:  # noqa: PLR2004 - transparent
-                continue
-            bus = buses[gateway]
-            if kind == "get":
-                bus.begin_s = bus.begin_s or now
-            for text in told["data"].get("meter_data", ()):
-                try:
-                    answer = frame.parse(text)
-                except FrameError:
-                    continue
-                bus.answers.append((now, answer.command_control == _SET_CONTROL))
+            told = decode(bytes(message.payload))
+            match told:
+                case TransparentCommand():
+                    bus = buses[told.gateway_id]
+                    bus.begin_s = bus.begin_s or now
+                case TransparentReply():
+                    answers = buses[told.gateway_id].answers
+                    controls = [frame.parse(text).command_control for text in told.frames]
+                    answers += [(now, control == _SET_CONTROL) for control in controls]
+                case _:
+                    pass
 
 
 async def _measure(gateways: int) -> tuple[list[Bus], float, int]:
@@ -93,7 +97,7 @@ async def _measure(gateways: int) -> tuple[list[Bus], float, int]:
             turnaround_s=TURNAROUND_S,
             latency_s=0.0,
             valve_travel_s=2.0,
-            read_at_start=True,
+            read_at_start=False,
             malformed_replies=False,
             baud=0,
         )
@@ -110,12 +114,15 @@ async def _measure(gateways: int) -> tuple[list[Bus], float, int]:
         stack.push_async_callback(house.stop)
         where = Broker(port=broker.port, username="heat", password=broker.password)
         # The meters report on a bus that takes no time, then they are there for the commands.
-        async with Simulator(Scenario(gateways=plans), where):
+        async with Simulator(Scenario(gateways=plans), where) as simulator, broker.client() as told:
+            await simulator.wait_connected()
+            for each in ids:
+                read = ReadNow(each, cabinets=False, valves=True)
+                await told.publish(command_topic(each), encode(read))
             await house.ask("wait_valves", len(ids) * VALVES, 120)
-        slow = tuple(replace(plan, baud=BAUD, read_at_start=False) for plan in plans)
+        slow = tuple(replace(plan, baud=BAUD) for plan in plans)
         simulator = await stack.enter_async_context(Simulator(Scenario(gateways=slow), where))
-        _ = simulator
-        await asyncio.sleep(3)
+        await simulator.wait_connected()
         buses = {each: Bus() for each in ids}
         watching = asyncio.create_task(_watch(broker, buses))
         await asyncio.sleep(1)
@@ -124,6 +131,8 @@ async def _measure(gateways: int) -> tuple[list[Bus], float, int]:
         begin = time.perf_counter()
         answer = await house.ask("call", "hy_heating", "set_openings", wishes)
         passed_s = time.perf_counter() - begin
+        if watching.done():
+            watching.result()  # it saw what it did not understand
         watching.cancel()
         proved = sum(row["result"] == "verified" for row in answer["results"])
         return list(buses.values()), passed_s, proved
