@@ -147,9 +147,12 @@ class ReadNowAck:
     stat: Stat
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """msg_id 20 from the gateway: one meter's frames, in hex as received."""
+    """msg_id 20 from the gateway: one meter's frames, in hex as received.
+
+    Not frozen: to make a frozen one takes a tenth of what it takes to decode a whole report.
+    """
 
     gateway_id: str
     meter_id: MeterId

@@ -117,11 +117,14 @@ def plain_report(data: bytes, meter_number: str, protocol_code: str) -> MeterRea
     would have told this reading.
     """
     spec, begin = _expected(meter_number, protocol_code)
-    raw = data if data.startswith(begin) else data[data.find(START) :]
+    raw = data
+    if not raw.startswith(begin):
+        raw = data[data.find(START) :]
+        if not raw.startswith(begin):
+            return None
     if (
         spec is None
         or len(raw) != spec.report_size
-        or not raw.startswith(begin)
         or raw[_CONTROL_OFFSET : _PAYLOAD_OFFSET - 1] != spec.report_head
         or raw[-1] != END
         or raw[-TRAILER_SIZE] != checksum(raw[:-TRAILER_SIZE])
