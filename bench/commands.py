@@ -50,21 +50,39 @@ SET_S, READ_S = wire_s(_SET, _SET_REPLY), wire_s(_READ, _REPORT)
 class Bus:
     """What went over one gateway's bus, as seen at the broker."""
 
-    begin_s: float = 0.0
+    commands: list[float] = field(default_factory=list)
+    """When each command came, in seconds of any clock; the others are of the same."""
     answers: list[tuple[float, bool]] = field(default_factory=list)
     """When an answer came, and whether it confirmed an opening."""
 
     @property
-    def set_by_s(self) -> float:
-        """When the last valve had confirmed."""
-        return max(at for at, is_set in self.answers if is_set)
+    def _until_set(self) -> list[tuple[float, bool]]:
+        """The answers until the last valve had confirmed."""
+        last = max(place for place, (_, is_set) in enumerate(self.answers) if is_set)
+        return self.answers[: last + 1]
+
+    @property
+    def took_s(self) -> float:
+        """How long it took until the last valve had confirmed."""
+        return self._until_set[-1][0] - self.commands[0]
+
+    @property
+    def waited_s(self) -> float:
+        """How long the bus waited for its next command meanwhile: the integration's share."""
+        return sum(
+            min(command for command in self.commands if command > at) - at
+            for at, _ in self._until_set[:-1]
+        )
+
+    @property
+    def needed_s(self) -> float:
+        """What the exchanges until then need on the wire."""
+        return sum(SET_S if is_set else READ_S for _, is_set in self._until_set)
 
     @property
     def busy(self) -> float:
-        """The share of the time until then that the exchanges need on the wire, in percent."""
-        end_s = self.set_by_s
-        needed = sum(SET_S if is_set else READ_S for at, is_set in self.answers if at <= end_s)
-        return needed / (end_s - self.begin_s) * 100
+        """The share of the bus's time, without what the simulator is late, in percent."""
+        return self.needed_s / (self.needed_s + self.waited_s) * 100
 
 
 async def _watch(broker: Mosquitto, buses: dict[str, Bus]) -> None:
@@ -75,8 +93,7 @@ async def _watch(broker: Mosquitto, buses: dict[str, Bus]) -> None:
             told = decode(bytes(message.payload))
             match told:
                 case TransparentCommand():
-                    bus = buses[told.gateway_id]
-                    bus.begin_s = bus.begin_s or now
+                    buses[told.gateway_id].commands.append(now)
                 case TransparentReply():
                     answers = buses[told.gateway_id].answers
                     controls = [frame.parse(text).command_control for text in told.frames]
@@ -143,17 +160,22 @@ def run(results: Results) -> None:
     add = results.add
     theory = f"{SET_S * 1000:.0f} ms an opening, {READ_S * 1000:.0f} ms a read, on the wire"
     (bus,), passed_s, proved = asyncio.run(_measure(1))
-    alone_s = bus.set_by_s - bus.begin_s
-    add(Figure("commands", "96 valves of one gateway: confirmed after", alone_s, "s", note=theory))
-    add(Figure("commands", "96 valves of one gateway: bus in use", bus.busy, "%", BUSY_GOAL, ">="))
+    add(
+        Figure(
+            "commands", "96 valves of one gateway: confirmed after", bus.took_s, "s", note=theory
+        )
+    )
+    note = f"{bus.needed_s / bus.took_s * 100:.1f} % with what the simulator is late"
+    name = "96 valves of one gateway: bus in use"
+    add(Figure("commands", name, bus.busy, "%", BUSY_GOAL, ">=", note))
     least_s = VALVES * (SET_S + READ_S)
     note = f"{proved} proved; {least_s:.1f} s on the wire with a read each"
     add(Figure("commands", "96 valves of one gateway: proved after", passed_s, "s", note=note))
     buses, many_s, proved = asyncio.run(_measure(MANY))
-    slowest_s = max(each.set_by_s - each.begin_s for each in buses)
     name = f"{MANY} gateways, {MANY * VALVES} valves:"
-    least = min(each.busy for each in buses)
-    add(Figure("commands", f"{name} least bus in use", least, "%", BUSY_GOAL, ">="))
-    ratio = slowest_s / alone_s
+    least = min(buses, key=lambda each: each.busy)
+    note = f"{least.needed_s / least.took_s * 100:.1f} % with what the simulator is late"
+    add(Figure("commands", f"{name} least bus in use", least.busy, "%", BUSY_GOAL, ">=", note))
+    ratio = bus.busy / least.busy
     add(Figure("commands", f"{name} slowest beside one alone", ratio, "×", PARALLEL_GOAL))
     add(Figure("commands", f"{name} proved after", many_s, "s", note=f"{proved} proved"))

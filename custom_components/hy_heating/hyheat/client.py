@@ -6,7 +6,6 @@ link.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -182,7 +181,7 @@ class GatewayClient:
         self._link = link
         self._listener = listener
         self._on_refused = on_refused
-        self._own: deque[tuple[float, bytes]] = deque(maxlen=OWN_REMEMBERED)
+        self._own: dict[bytes, float] = {}  # when we sent it, the oldest first
         self._report_topic = envelope.report_topic(gateway_id, prefix)
         self._command_topic = envelope.command_topic(gateway_id, prefix)
         self._loads = loads
@@ -333,10 +332,15 @@ class GatewayClient:
 
     def _is_own(self, payload: bytes) -> bool:
         """Whether we sent this lately: it comes back, on some links more than once."""
-        now = self._now()
-        while self._own and now - self._own[0][0] > OWN_REMEMBERED_S:
-            self._own.popleft()
-        return any(sent == payload for _, sent in self._own)
+        sent_s = self._own.get(payload)
+        return sent_s is not None and self._now() - sent_s <= OWN_REMEMBERED_S
+
+    def _remember_own(self, payload: bytes) -> None:
+        """Remember what goes out, because the broker sends it back to us."""
+        self._own.pop(payload, None)
+        self._own[payload] = self._now()
+        if len(self._own) > OWN_REMEMBERED:
+            del self._own[next(iter(self._own))]
 
     def _tell_all(self, message: FromGateway, contents: Sequence[Content]) -> None:
         self._tell(_SIGN_OF_LIFE)
@@ -408,7 +412,9 @@ class GatewayClient:
                     self._sending.add(task)
                     task.add_done_callback(self._sending.discard)
                 case Replied(ticket=ticket):
-                    _resolve(self._replies.pop(ticket), Result())
+                    # Behind what is sent by now: buses wait for that.
+                    future = self._replies.pop(ticket)
+                    asyncio.get_running_loop().call_soon(_resolve, future, Result())
                 case _:  # Ended
                     if replied := self._replies.pop(action.ticket, None):
                         _resolve(replied, action.result)
@@ -444,7 +450,7 @@ class GatewayClient:
         ack_s = self.session.timing.ack_s
         is_poll = isinstance(action.message, StatusQuery | SettingsQuery)
         payload = envelope.encode(action.message)
-        self._own.append((self._now(), payload))  # the broker sends it back to us
+        self._remember_own(payload)
         try:
             async with asyncio.timeout(ack_s - PUBLISH_MARGIN_S):
                 await self._link.publish(

@@ -7,6 +7,7 @@ and paho.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import cache
 import logging
 import math
 import socket
@@ -84,6 +85,15 @@ def _properties(packet_type: int, **values: int) -> Properties:
     properties = Properties(packet_type)  # type: ignore[no-untyped-call] # paho leaves it so
     for name, value in values.items():
         setattr(properties, name, value)
+    return properties
+
+
+@cache
+def _expiring(expiry_s: int) -> Properties:
+    """Return the properties of a message that expires; their bytes are worked out once."""
+    properties = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+    packed = properties.pack()  # type: ignore[no-untyped-call] # paho leaves it so
+    object.__setattr__(properties, "pack", lambda: packed)  # which Properties forbids
     return properties
 
 
@@ -397,9 +407,7 @@ class MqttClient(BufferedClient):
 
     async def send(self, topic: str, payload: bytes, expiry_s: int) -> None:
         """Publish with QoS 0, not retained; raises as the others, and then it is never sent."""
-        properties = None
-        if self.version is aiomqtt.ProtocolVersion.V5:
-            properties = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+        properties = _expiring(expiry_s) if self.version is aiomqtt.ProtocolVersion.V5 else None
         publishing = self.publish(topic, payload, properties=properties, timeout=math.inf)
         # Where it is stuck, it waits in paho's queue, and must not go out later.
         await self._answer(publishing, is_answer=False, hang_up=True)
@@ -427,7 +435,8 @@ class MqttClient(BufferedClient):
         self, asking: Coroutine[Any, Any, T], *, is_answer: bool = True, hang_up: bool = False
     ) -> T:
         """Wait for an answer or the end of the connection, but not for too long."""
-        task = self._loop.create_task(asking)
+        # At once: what is asked of the broker goes out before what else is to be done by now.
+        task = self._loop.create_task(asking, eager_start=True)
         either: list[asyncio.Future[Any]] = [task, self._disconnected]
         try:
             done, _ = await asyncio.wait(

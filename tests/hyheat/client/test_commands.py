@@ -17,6 +17,7 @@ from custom_components.hy_heating.hyheat.errors import (
     ReplyError,
     SubscriptionRefusedError,
 )
+from custom_components.hy_heating.hyheat.frame import build
 from custom_components.hy_heating.hyheat.model import SetOpeningReply, UnknownReading
 from custom_components.hy_heating.hyheat.session import SendFrame
 from tests.hyheat.fake_link import in_virtual_time
@@ -121,7 +122,7 @@ async def test_ours_is_known_for_a_minute_and_no_longer() -> None:
     async with scene() as played:
         played.client.set_opening(VALVE, 50)
         await asyncio.sleep(0)
-        sent_s = played.client._own[0][0]
+        (sent_s,) = played.client._own.values()
         played.hears(message("valve_set_50_reply_braced"))  # so it is sent once
         loop = asyncio.get_running_loop()
         await asyncio.sleep(sent_s + OWN_REMEMBERED_S - loop.time())
@@ -136,12 +137,18 @@ async def test_ours_is_known_for_a_minute_and_no_longer() -> None:
 @in_virtual_time
 async def test_of_what_we_sent_only_the_last_is_remembered() -> None:
     async with scene() as played:
-        for _ in range(OWN_REMEMBERED + 1):
-            asking = asyncio.create_task(played.client.query_status())
-            await asyncio.sleep(0.001)
-            played.hears(message("status_reply"))
-            await asking
-        assert len(played.client._own) == OWN_REMEMBERED
+        told = [
+            build(0x53, bytes.fromhex(f"{number:08d}001111"), 0x01, b"\x90\x1f\x00").encode()
+            for number in range(OWN_REMEMBERED + 1)
+        ]
+        for raw in told:
+            with pytest.raises(ReplyError):  # nobody answers
+                await played.client.send_frame(SendFrame(raw))
+            played.hears(message("status_reply"))  # but the gateway is there
+        remembered = [payload.decode() for payload in played.client._own]
+        assert len(remembered) == OWN_REMEMBERED
+        assert told[1].hex().upper() in remembered[0]
+        assert told[-1].hex().upper() in remembered[-1]
 
 
 @in_virtual_time
