@@ -27,6 +27,7 @@ class BufferedClient(aiomqtt.Client):
         super().__init__(*args, **options)
         self._thread_id = threading.get_ident()
         self._unread = b""
+        self._is_reading = False
         self._waits_to_write = False
         self._abandoned = False
         self._has_properties = self._client.protocol == aiomqtt.ProtocolVersion.V5.value
@@ -49,12 +50,15 @@ class BufferedClient(aiomqtt.Client):
 
     def _read(self) -> None:
         """Take all packets that were received at once."""
+        self._is_reading = True
         try:
             while self._client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 if self._abandoned or not (self._unread or self._is_pending()):
                     return
         except Exception as err:  # noqa: BLE001 - whatever it is, the connection is over
             self._end(err)
+        finally:
+            self._is_reading = False
 
     def _is_pending(self) -> bool:
         """Whether TLS has more than was asked for: the system would not tell."""
@@ -90,10 +94,12 @@ class BufferedClient(aiomqtt.Client):
 
     @override
     def _on_socket_register_write(self, client: PahoClient, userdata: Any, sock: Any) -> None:
-        if threading.get_ident() == self._thread_id:
+        if threading.get_ident() != self._thread_id:
+            self._loop.call_soon_threadsafe(self._write)
+        elif self._is_reading:  # paho's locks may be held; and there will be more
             self._loop.call_soon(self._write)
         else:
-            self._loop.call_soon_threadsafe(self._write)
+            self._write()
 
     def _write(self) -> None:
         """Write what the socket takes, and the rest when it takes more."""

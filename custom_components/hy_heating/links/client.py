@@ -431,6 +431,14 @@ class MqttClient(BufferedClient):
             except LinkError:
                 return
 
+    @staticmethod
+    async def _first_of(futures: list[asyncio.Future[Any]]) -> set[asyncio.Future[Any]]:
+        """Return what is done first, nothing after the time in which a broker answers."""
+        done, _ = await asyncio.wait(
+            futures, timeout=ANSWER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        return done
+
     async def _answer[T](
         self, asking: Coroutine[Any, Any, T], *, is_answer: bool = True, hang_up: bool = False
     ) -> T:
@@ -439,9 +447,7 @@ class MqttClient(BufferedClient):
         task = self._loop.create_task(asking, eager_start=True)
         either: list[asyncio.Future[Any]] = [task, self._disconnected]
         try:
-            done, _ = await asyncio.wait(
-                either, timeout=ANSWER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-            )
+            done = {task} if task.done() else await self._first_of(either)
             if not done and hang_up:
                 self.abort()
         except asyncio.CancelledError:
@@ -449,8 +455,9 @@ class MqttClient(BufferedClient):
                 self.abort()
             raise
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if not done:
             raise LinkTimeoutError("the broker did not answer in time")
         if task.cancelled():
