@@ -167,6 +167,15 @@ def test_captured_reports_take_the_shortcut(spec: DeviceSpec) -> None:
 
 
 @SPECS
+def test_a_start_byte_inside_of_a_report_is_none(spec: DeviceSpec) -> None:
+    changed = bytearray(FRAMES[spec.key])
+    changed[13] = 0x68  # SER, which may be anything
+    changed[-2] = sum(changed[:-2]) % 256
+    for before in (b"", b"\xfe\xfe"):
+        assert same_frame(before + bytes(changed), NUMBERS[spec.key], spec.protocol_code)
+
+
+@SPECS
 def test_a_report_of_one_frame_takes_the_shortcut(
     spec: DeviceSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from math import isfinite
 from struct import Struct
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol
 
 from .errors import RequestError
 from .model import Register, Value
@@ -349,7 +349,8 @@ def decode(data, offset=0, /):
     return {{{values}}}
 """
     exec(source, names)  # noqa: S102 - made of nothing but the table's keys
-    return cast("Decode", names["decode"])
+    decode: Decode = names["decode"]
+    return decode
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class Session:
         if self._bus_is_free:  # else what is due waits for the bus, not for a time
             deadlines += self._proofs.deadlines()
             deadlines += [job.begins for job in self._wanted]
-        return min(deadlines, default=None)
+        return min(deadlines)
 
     # --- What can happen --------------------------------------------------------------------
 

@@ -149,6 +149,10 @@ async def test_of_what_we_sent_only_the_last_is_remembered() -> None:
         assert len(remembered) == OWN_REMEMBERED
         assert told[1].hex().upper() in remembered[0]
         assert told[-1].hex().upper() in remembered[-1]
+        # What goes out again counts from then on.
+        with pytest.raises(ReplyError):
+            await played.client.send_frame(SendFrame(told[1]))
+        assert told[2].hex().upper() in next(iter(played.client._own)).decode()
 
 
 @in_virtual_time
