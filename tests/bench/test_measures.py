@@ -55,10 +55,14 @@ def test_an_opening_and_a_read_on_the_wire() -> None:
 
 def test_how_busy_a_bus_is() -> None:
     # Two openings and a read until the last opening had confirmed, 1 s after the begin:
-    # 0.2242 + 0.2242 + 0.4075 = 0.8558 s. The read behind it does not count.
-    bus = Bus(10.0, [(10.3, True), (10.8, False), (11.0, True), (12.0, False)])
-    assert bus.set_by_s == 11.0
-    assert bus.busy == pytest.approx(85.5833)
+    # 0.2242 + 0.2242 + 0.4075 = 0.8558 s. The bus waited 0.02 s and 0.03 s for its next command,
+    # so 0.8558 of 0.9058 s. The read behind it does not count.
+    answers = [(10.3, True), (10.8, False), (11.0, True), (12.0, False)]
+    bus = Bus([10.0, 10.32, 10.83, 11.3], answers)
+    assert bus.took_s == 1.0
+    assert bus.needed_s == pytest.approx(0.8558333)
+    assert bus.waited_s == pytest.approx(0.05)
+    assert bus.busy == pytest.approx(94.48, abs=0.005)
 
 
 def test_nothing_is_missing() -> None:

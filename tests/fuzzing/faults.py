@@ -12,7 +12,6 @@ from custom_components.hy_heating.hyheat import envelope, frame
 from custom_components.hy_heating.hyheat.devices import DEVICES
 from custom_components.hy_heating.hyheat.errors import EnvelopeError, FrameError
 from custom_components.hy_heating.hyheat.model import ErrorReply, Value
-from custom_components.hy_heating.meter import MeterData
 
 _PACKAGE = "custom_components.hy_heating"
 
@@ -125,15 +124,16 @@ def _remembered_temperature() -> Iterator[None]:
     """Show a supply of more than 30 °C as what no report ever said."""
     from custom_components.hy_heating import sensor  # noqa: PLC0415 - what is patched
 
-    right = sensor._field
+    right = sensor.HyMeterSensor._refresh
 
-    def field(meter: MeterData, key: str) -> sensor.SensorValue:
-        value = right(meter, key)
-        if key == "supply_temperature_c" and isinstance(value, float) and value > 30:
-            return value + 1
-        return value
+    def refresh(self: sensor.HyMeterSensor) -> tuple[Any, ...]:
+        available, value = right(self)
+        key = self.entity_description.key
+        if key == "supply_temperature" and isinstance(value, float) and value > 30:
+            self._attr_native_value = value + 1
+        return available, value
 
-    with patch.object(sensor, "_field", field):
+    with patch.object(sensor.HyMeterSensor, "_refresh", refresh):
         yield
 
 
