@@ -90,6 +90,7 @@ def _machine() -> dict[str, str]:
         "python": platform.python_version(),
         "versions": ", ".join(f"{name} {version(name)}" for name in names),
         "load": "{:.1f} {:.1f} {:.1f}".format(*os.getloadavg()),
+        "command": " ".join(("scripts/bench", *sys.argv[1:])),
     }
 
 

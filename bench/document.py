@@ -11,7 +11,7 @@ from .report import Results
 
 DOCS = Path(__file__).parents[1] / "docs"
 _BEGIN, _END = "<!-- {part}: written by scripts/bench --write -->", "<!-- end of {part} -->"
-_COLORS = ("#d1495b", "#30638e", "#edae49", "#00798c")
+_COLORS = ("#d1495b", "#30638e", "#c98a12", "#00798c", "#7b3fa0", "#5a5a5a")
 _WIDTH, _HEIGHT, _MARGIN = 640, 360, 60
 
 type Points = Sequence[tuple[float, float]]
@@ -89,14 +89,13 @@ def _plot(
                     'stroke="#dddddd"/>'
                 )
                 yield f'<text x="{_MARGIN - 6}" y="{at + 4:.0f}" text-anchor="end">{value:g}</text>'
-    for (name, points), color in zip(lines.items(), cycle(_COLORS), strict=False):
+    for row, ((name, points), color) in enumerate(zip(lines.items(), cycle(_COLORS), strict=False)):
         places = [place(x, y) for x, y in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>'
         yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{color}"/>' for x, y in places)
-        end_x, end_y = places[-1]
         yield (
-            f'<text x="{end_x - 6:.0f}" y="{end_y - 8:.0f}" text-anchor="end" '
-            f'fill="{color}">{escape(name)}</text>'
+            f'<text x="{_MARGIN + 10}" y="{_MARGIN + 4 + 15 * row}" fill="{color}">'
+            f"{escape(name)}</text>"
         )
     yield "</svg>"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 import logging
 from pathlib import Path
+import random
 from typing import Any, TypedDict
 
 from homeassistant.core import HomeAssistant, callback
@@ -15,7 +16,7 @@ from homeassistant.exceptions import UnsupportedStorageVersionError
 from homeassistant.helpers.storage import Store
 from homeassistant.util import dt as dt_util
 
-from .const import DOMAIN, SAVE_DELAY_S
+from .const import DOMAIN, SAVE_DELAYS_S
 from .hyheat import frame
 from .hyheat.devices import to_reading
 from .hyheat.envelope import SettingsReply, StatusReply, decode_from_gateway, encode
@@ -126,7 +127,8 @@ class ReadingStore:
         """Plan a write, once: a delayed save that is asked for again is put off again."""
         if not self._dirty:
             self._dirty = True
-            self._store.async_delay_save(self._to_store, SAVE_DELAY_S)
+            delay_s = random.uniform(*SAVE_DELAYS_S)  # noqa: S311 - no secret
+            self._store.async_delay_save(self._to_store, delay_s)
 
     async def async_save(self) -> None:
         """Write now; what was never read is not written over."""
