@@ -193,11 +193,12 @@ class Line:
         try:
             await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # Before anything is waited for: it may be cut just when one end has gone.
+            for each in (writer, there_writer):
+                each.transport.abort()
             for copy in copies:
                 copy.cancel()
             await asyncio.gather(*copies, return_exceptions=True)
-            for each in (writer, there_writer):
-                each.transport.abort()
             self._tasks.discard(task)
 
 
