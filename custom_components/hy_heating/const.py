@@ -73,7 +73,7 @@ DEFAULT_OUT_OF_SEASON_INTERVAL = timedelta(minutes=1440)
 """The captured upload intervals, until a gateway told its own."""
 SAVE_DELAYS_S = 15.0, 25.0
 """Readings are written together: a crash loses less than the last 30 s. Each time it is another
-delay between these, so that a hundred gateways do not keep the event loop for 0.1 s together."""
+delay between these, so that a hundred gateways do not collect theirs in the same moment."""
 GONE_AFTER = timedelta(days=30)
 """A meter that was not heard for so long is offered for removal."""
 GATEWAY_SILENT_IN_SEASON = timedelta(days=1)
