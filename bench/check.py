@@ -6,15 +6,12 @@ one instruction is not seen. The bounds stand a little above what was counted wh
 
 import asyncio
 from contextlib import AsyncExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from custom_components.hy_heating.hyheat.devices import CABINET, HOUSEHOLD_VALVE
-from tests.e2e.mosquitto import Mosquitto
 
 from .components.bench_probe.opcodes import Opcodes
 from .decode import ours
-from .gateways import answering
+from .gateways import site
 from .grown import grow, storage
 from .house import House, floor, integration
 from .path import Load, Make
@@ -53,11 +50,7 @@ async def _path(make: Make, size: int) -> float:
     all_meters = meters(size)
     cabinets = [meter for meter in all_meters if meter.spec is CABINET]
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
-        broker = Mosquitto(folder / "broker", log_types=("error",))
-        await broker.start()
-        stack.push_async_callback(broker.stop)
-        await stack.enter_async_context(answering(broker))
+        folder, broker = await site(stack)
         await grow(size)
         known = storage(size) if make is integration else None
         house = House(folder / "check", make(broker, all_meters), storage=known)

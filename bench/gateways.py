@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from aiomqtt import Client
 
@@ -21,6 +23,16 @@ from custom_components.hy_heating.hyheat.envelope import (
 from tests.e2e.mosquitto import Mosquitto
 
 from .payloads import CABINETS, VALVES
+
+
+async def site(stack: AsyncExitStack) -> tuple[Path, Mosquitto]:
+    """Return a folder, and a broker in it at which gateways answer; both go with the stack."""
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
+    broker = Mosquitto(folder / "broker", log_types=("error",))
+    await broker.start()
+    stack.push_async_callback(broker.stop)
+    await stack.enter_async_context(answering(broker))
+    return folder, broker
 
 
 @asynccontextmanager

@@ -5,9 +5,7 @@ from pathlib import Path
 import shutil
 from tempfile import TemporaryDirectory
 
-from tests.e2e.mosquitto import Mosquitto
-
-from .gateways import answering
+from .gateways import site
 from .house import House, integration
 from .payloads import meters
 
@@ -27,11 +25,7 @@ async def grow(size: int) -> int:
         return _STATES[size]
     all_meters = meters(size)
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
-        broker = Mosquitto(folder / "broker", log_types=("error",))
-        await broker.start()
-        stack.push_async_callback(broker.stop)
-        await stack.enter_async_context(answering(broker))
+        folder, broker = await site(stack)
         house = House(folder / "house", integration(broker, all_meters))
         await house.start()
         async with broker.client() as client:

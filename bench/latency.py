@@ -4,9 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from itertools import cycle
 from math import ceil
-from pathlib import Path
 import statistics
-from tempfile import TemporaryDirectory
 import time
 
 import aiohttp
@@ -14,7 +12,7 @@ import aiohttp
 from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
-from .gateways import answering
+from .gateways import site
 from .grown import grow, storage
 from .house import House, floor, integration
 from .path import Load, Make
@@ -109,11 +107,7 @@ def _collections(all_ms: list[float]) -> str:
 
 async def _measure(results: Results, make: Make, *, recorder: bool) -> None:
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
-        broker = Mosquitto(folder / "broker", log_types=("error",))
-        await broker.start()
-        stack.push_async_callback(broker.stop)
-        await stack.enter_async_context(answering(broker))
+        folder, broker = await site(stack)
         await grow(METERS)
         all_meters = meters(METERS)
         cabinets = [meter for meter in all_meters if meter.spec is CABINET]
@@ -143,11 +137,7 @@ async def _measure(results: Results, make: Make, *, recorder: bool) -> None:
 
 async def _stalls(results: Results, size: int) -> None:
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
-        broker = Mosquitto(folder / "broker", log_types=("error",))
-        await broker.start()
-        stack.push_async_callback(broker.stop)
-        await stack.enter_async_context(answering(broker))
+        folder, broker = await site(stack)
         await grow(size)
         all_meters = meters(size)
         cabinets = [meter for meter in all_meters if meter.spec is CABINET]

@@ -5,13 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import cycle
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
-from .gateways import answering
+from .gateways import site
 from .grown import ARRIVAL_S, grow, storage
 from .house import Design, House, core_mqtt, floor, integration
 from .payloads import Meter, commanded_pct, meters
@@ -129,11 +127,7 @@ async def measure_size(
     if core:
         designs.append(core_mqtt)
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
-        broker = Mosquitto(folder / "broker", log_types=("error",))
-        await broker.start()
-        stack.push_async_callback(broker.stop)
-        await stack.enter_async_context(answering(broker))
+        folder, broker = await site(stack)
         await grow(size)
         houses: list[House] = []
         for make in designs:

@@ -4,12 +4,10 @@ import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 import sqlite3
-from tempfile import TemporaryDirectory
 
 from custom_components.hy_heating.hyheat.devices import CABINET
-from tests.e2e.mosquitto import Mosquitto
 
-from .gateways import answering
+from .gateways import site
 from .grown import grow, storage
 from .house import House, integration
 from .path import Load
@@ -65,13 +63,9 @@ def _statistics_row_bytes(database: Path) -> float:
 
 async def _measure(results: Results) -> None:
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
-        broker = Mosquitto(folder / "broker", log_types=("error",))
-        await broker.start()
-        stack.push_async_callback(broker.stop)
+        folder, broker = await site(stack)
         all_meters = meters(METERS)
         cabinets = [meter for meter in all_meters if meter.spec is CABINET]
-        await stack.enter_async_context(answering(broker))
         await grow(METERS)
         design = integration(broker, all_meters)
         house = House(folder / "rows", design, recorder=True, storage=storage(METERS))

@@ -5,12 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.e2e.mosquitto import USERNAME, Mosquitto
 
-from .gateways import answering
+from .gateways import site
 from .grown import grow, storage
 from .house import Design, House, integration
 from .payloads import meters
@@ -94,11 +93,7 @@ async def _discovered(broker: Mosquitto, folder: Path, count: int) -> dict[str, 
 async def _measure(results: Results, sizes: Sequence[int]) -> None:
     add = results.add
     async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
-        broker = Mosquitto(folder / "broker", log_types=("error",))
-        await broker.start()
-        stack.push_async_callback(broker.stop)
-        await stack.enter_async_context(answering(broker))
+        folder, broker = await site(stack)
         empty = House(folder / "empty", Design("empty", "", "", ()))
         await empty.start()
         await empty.stop()
