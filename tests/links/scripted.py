@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+import ssl
 
 CONNECT, CONNACK, PUBLISH, PUBACK = 0x10, 0x20, 0x30, 0x40
 SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK = 0x82, 0x90, 0xA2, 0xB0
@@ -220,7 +221,9 @@ class ScriptedBroker:
 
 
 @asynccontextmanager
-async def scripted_broker(broker: ScriptedBroker) -> AsyncIterator[ScriptedBroker]:
+async def scripted_broker(
+    broker: ScriptedBroker, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[ScriptedBroker]:
     """Let a scripted broker listen."""
     tasks: set[asyncio.Task[None]] = set()
 
@@ -230,7 +233,7 @@ async def scripted_broker(broker: ScriptedBroker) -> AsyncIterator[ScriptedBroke
         tasks.add(task)
         await broker.talk(reader, writer)
 
-    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=tls)
     broker.port = server.sockets[0].getsockname()[1]
     try:
         yield broker

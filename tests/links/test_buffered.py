@@ -1,7 +1,10 @@
 """Packets that come together, in parts, or when they are not wanted any more; and full buffers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
+from pathlib import Path
+from ssl import SSLContext
 
 from homeassistant.core import HomeAssistant
 import pytest
@@ -10,6 +13,7 @@ from custom_components.hy_heating.links import BrokerLink, async_acquire_link
 from custom_components.hy_heating.links.buffered import READ_BYTES
 
 from .brokers import settings_of, until
+from .certificates import Authority
 from .scripted import ACCEPTED_V5, ACCEPTED_V311, V5, V311, ScriptedBroker, scripted_broker
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -18,20 +22,35 @@ TOPIC = "hy/gw/set/02345678903"
 COMMAND_TOPIC = "hy/gw/get/02345678903"
 
 
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    """Return the authority that the broker's certificate comes from."""
+    return Authority("The site's own")
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "TLS"])
+def tls(request: pytest.FixtureRequest, authority: Authority, tmp_path: Path) -> SSLContext | None:
+    """Return the broker's side of TLS, None without."""
+    return authority.issue().server_context(tmp_path) if request.param else None
+
+
 @pytest.fixture
-async def scripted(version: int) -> AsyncIterator[ScriptedBroker]:
+async def scripted(version: int, tls: SSLContext | None) -> AsyncIterator[ScriptedBroker]:
     """Return a scripted broker of one version of MQTT."""
     answer = ACCEPTED_V5 if version == V5 else ACCEPTED_V311
-    async with scripted_broker(ScriptedBroker({version: answer})) as broker:
+    async with scripted_broker(ScriptedBroker({version: answer}), tls) as broker:
         # Asked in the other version, it hangs up.
         broker.answers[V311 if version == V5 else V5] = b""
         yield broker
 
 
 @pytest.fixture
-async def link(hass: HomeAssistant, scripted: ScriptedBroker) -> AsyncIterator[BrokerLink]:
+async def link(
+    hass: HomeAssistant, scripted: ScriptedBroker, authority: Authority, tls: SSLContext | None
+) -> AsyncIterator[BrokerLink]:
     """Return a link connected to the scripted broker."""
-    link = await async_acquire_link(hass, settings_of(scripted.port))
+    settings = settings_of(scripted.port, tls=bool(tls), ca_certificate=tls and authority.pem)
+    link = await async_acquire_link(hass, settings)
     assert isinstance(link, BrokerLink)
     await link.async_wait_connected(5)
     yield link
@@ -61,6 +80,38 @@ async def test_packets_that_come_together(scripted: ScriptedBroker, heard: list[
     await until(lambda: len(heard) == len(told))
     assert heard == told
     await until(lambda: scripted.acknowledged == len(told))
+
+
+async def test_others_have_their_turn_while_much_is_to_be_read(
+    scripted: ScriptedBroker, link: BrokerLink, tls: SSLContext | None
+) -> None:
+    turn, bytes_in_turn = 0, Counter[int]()
+    heard: list[bytes] = []
+
+    def count_turns() -> None:
+        nonlocal turn
+        turn += 1
+        if len(heard) < len(told):
+            asyncio.get_running_loop().call_soon(count_turns)
+
+    def listen(_topic: str, payload: bytes, _retained: bool) -> None:
+        heard.append(payload)
+        bytes_in_turn[turn] += packet_bytes
+
+    await link.subscribe(TOPIC, listen)
+    told = [b"%03d" % number * 30 for number in range(300)]
+    packets = [scripted.message(TOPIC, each, qos=0) for each in told]
+    packet_bytes = len(packets[0])
+    # No number of packets fills what is read at once: the last is cut in two, as in a flood.
+    assert READ_BYTES % packet_bytes
+    scripted.send_raw(b"".join(packets))
+    count_turns()
+    await until(lambda: len(heard) == len(told))
+    assert heard == told
+    # One reading, and the packet that the reading before had the beginning of. TLS hands over
+    # what it has left of a record, and then the beginning of the next.
+    readings = 2 if tls else 1
+    assert max(bytes_in_turn.values()) < readings * READ_BYTES + packet_bytes
 
 
 async def test_a_packet_that_comes_byte_by_byte(

@@ -1,10 +1,12 @@
 """aiomqtt's client with few calls of the system for each message, and few objects.
 
 Each of those calls lets other threads have the interpreter, and the recorder, where it writes a
-batch, keeps it for 5 ms: with the fifteen of aiomqtt a message, messages pile up meanwhile.
+batch, keeps it for 5 ms: with the fifteen of aiomqtt a message, messages pile up meanwhile. However
+many have, there is one reading in a turn of the event loop, and with TLS one more of what it has.
 Beside `client` the only module that knows the insides of aiomqtt and paho.
 """
 
+import asyncio
 import socket
 import threading
 from typing import Any, override
@@ -27,7 +29,8 @@ class BufferedClient(aiomqtt.Client):
         super().__init__(*args, **options)
         self._thread_id = threading.get_ident()
         self._unread = b""
-        self._is_reading = False
+        self._is_reading = self._may_receive = False
+        self._reading_more: asyncio.Handle | None = None
         self._waits_to_write = False
         self._abandoned = False
         self._has_properties = self._client.protocol == aiomqtt.ProtocolVersion.V5.value
@@ -49,11 +52,24 @@ class BufferedClient(aiomqtt.Client):
         self._misc_task = self._loop.create_task(self._misc_loop())
 
     def _read(self) -> None:
-        """Take all packets that were received at once."""
-        self._is_reading = True
+        """Take what the system has received, where it is not the turn of what TLS has."""
+        if self._reading_more is None:
+            self._read_once()
+
+    def _read_more(self) -> None:
+        self._reading_more = None
+        self._read_once()
+
+    def _read_once(self) -> None:
+        """Take the packets that are received at once; what comes meanwhile has its own turn."""
+        self._is_reading = self._may_receive = True
         try:
-            while self._client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS:
-                if self._abandoned or not (self._unread or self._is_pending()):
+            while (
+                not self._abandoned and self._client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS
+            ):
+                if not self._unread:
+                    if self._is_pending():
+                        self._reading_more = self._loop.call_soon(self._read_more)
                     return
         except Exception as err:  # noqa: BLE001 - whatever it is, the connection is over
             self._end(err)
@@ -68,6 +84,9 @@ class BufferedClient(aiomqtt.Client):
     def _receive(self, bufsize: int) -> bytes:
         """Return at most so many bytes; raises as paho's own."""
         if not self._unread:
+            if not self._may_receive:
+                raise BlockingIOError  # paho then keeps what it has of the packet
+            self._may_receive = False
             self._unread = self._receive_some(max(bufsize, READ_BYTES))
         data, self._unread = self._unread[:bufsize], self._unread[bufsize:]
         return data
