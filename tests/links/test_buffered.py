@@ -114,6 +114,30 @@ async def test_others_have_their_turn_while_much_is_to_be_read(
     assert max(bytes_in_turn.values()) < readings * READ_BYTES + packet_bytes
 
 
+async def test_what_is_taken_at_once_is_acknowledged_with_one_call_of_the_system(
+    scripted: ScriptedBroker, link: BrokerLink, heard: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert link._client
+    paho = link._client._client
+    written: list[bytes] = []
+    send = paho._sock_send
+
+    def note(packet: bytes) -> int:
+        written.append(packet)
+        return send(packet)
+
+    monkeypatch.setattr(paho, "_sock_send", note)
+    told = [b"%d" % number for number in range(12)]
+    scripted.send_raw(b"".join(scripted.message(TOPIC, each, qos=1) for each in told))
+    await until(lambda: scripted.acknowledged == len(told))
+    assert heard == told
+    # PUBACK, two bytes more, packet id 1 (MQTT 3.1.1 and 5.0, 3.4)
+    assert written == [bytes.fromhex("40020001") * len(told)]
+    scripted.send(TOPIC, b"one more", qos=1)
+    await until(lambda: scripted.acknowledged == len(told) + 1)
+    assert written[1:] == [bytes.fromhex("40020001")]
+
+
 async def test_a_packet_that_comes_byte_by_byte(
     scripted: ScriptedBroker, heard: list[bytes]
 ) -> None:

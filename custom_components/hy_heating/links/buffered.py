@@ -15,7 +15,7 @@ import aiomqtt
 from paho.mqtt.client import Client as PahoClient
 from paho.mqtt.enums import MQTTErrorCode
 
-from .publication import read_publication
+from .publication import acknowledgment, read_publication
 
 READ_BYTES = 4096
 """What is read at once: a dozen reports, which take some milliseconds until others have a turn."""
@@ -28,7 +28,7 @@ class BufferedClient(aiomqtt.Client):
         """Take what aiomqtt takes; to be made in the thread of its event loop."""
         super().__init__(*args, **options)
         self._thread_id = threading.get_ident()
-        self._unread = b""
+        self._unread = self._acknowledgments = b""
         self._is_reading = self._may_receive = False
         self._reading_more: asyncio.Handle | None = None
         self._waits_to_write = False
@@ -70,11 +70,17 @@ class BufferedClient(aiomqtt.Client):
                 if not self._unread:
                     if self._is_pending():
                         self._reading_more = self._loop.call_soon(self._read_more)
-                    return
+                    break
         except Exception as err:  # noqa: BLE001 - whatever it is, the connection is over
             self._end(err)
-        finally:
-            self._is_reading = False
+        self._is_reading = False
+        if self._acknowledgments and not self._abandoned:
+            self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        """Acknowledge what was taken: with one packet for paho, so that it is written at once."""
+        packets, self._acknowledgments = self._acknowledgments, b""
+        self._client._packet_queue(packets[0], packets, 0, 1)  # noqa: SLF001 - the same
 
     def _is_pending(self) -> bool:
         """Whether TLS has more than was asked for: the system would not tell."""
@@ -101,9 +107,9 @@ class BufferedClient(aiomqtt.Client):
             return self._handle_publish()
         topic, payload, retained, packet_id = published
         self._take(topic, payload, retained)
-        if packet_id is None:
-            return MQTTErrorCode.MQTT_ERR_SUCCESS
-        return self._client._send_puback(packet_id)  # noqa: SLF001 - the same
+        if packet_id is not None:
+            self._acknowledgments += acknowledgment(packet_id)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _take(self, topic: str, payload: bytes, retained: bool) -> None:
         """Take a message; raises nothing."""

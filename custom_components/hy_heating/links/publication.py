@@ -1,13 +1,14 @@
-"""A PUBLISH packet of the common form, read without paho's objects for it.
+"""A PUBLISH packet of the common form, read without paho's objects for it, and its answer.
 
 Those (a message, a lock, and with MQTT 5 the table of all properties) cost as much as judging a
-report. Wire facts: MQTT 3.1.1 and 5.0, section 3.3.
+report. Wire facts: MQTT 3.1.1 and 5.0, sections 3.3 and 3.4.
 """
 
 from typing import NamedTuple
 
 _RETAIN, _QOS = 0x01, 0x06
 _AT_MOST_ONCE, _AT_LEAST_ONCE = 0x00, 0x02
+_PUBACK, _PUBACK_BYTES = 0x40, 2
 
 
 class Publication(NamedTuple):
@@ -49,3 +50,8 @@ def read_publication(
     if not topic:
         return None
     return Publication(topic, bytes(packet[payload_at:]), bool(command & _RETAIN), packet_id)
+
+
+def acknowledgment(packet_id: int) -> bytes:
+    """Return the PUBACK that tells a broker that what was published is taken."""
+    return bytes((_PUBACK, _PUBACK_BYTES)) + packet_id.to_bytes(2)
