@@ -79,3 +79,9 @@ async def _answer(client: Client) -> None:
             case _:
                 continue
         await client.publish(report_topic(gateway_id), reply)
+
+
+def client_command(program: str, broker: Mosquitto) -> tuple[str, ...]:
+    """Return the beginning of a command line for one of mosquitto's own clients."""
+    login = ("-u", broker.username, "-P", broker.password)
+    return (program, "-h", "127.0.0.1", "-p", str(broker.port), *login)

@@ -15,6 +15,7 @@ from custom_components.hy_heating.hyheat.devices import CABINET
 from tests.e2e.mosquitto import Mosquitto
 
 from .database import Database
+from .gateways import client_command
 from .grown import ARRIVAL_S, grow, storage
 from .house import House, integration
 from .path import Load
@@ -33,9 +34,8 @@ _DELIVERED = re.compile(r"Sending PUBLISH to (\S+) .*'hy/gw/set/(\d+)'")
 
 async def _pour(broker: Mosquitto, topic: str, payloads: Iterable[bytes]) -> None:
     """Publish with QoS 1, faster than a client in Python would."""
-    login = ("-h", "127.0.0.1", "-p", str(broker.port), "-u", broker.username)
     process = await asyncio.create_subprocess_exec(
-        *("mosquitto_pub", *login, "-P", broker.password, "-q", "1", "-t", topic, "-l"),
+        *(*client_command("mosquitto_pub", broker), "-q", "1", "-t", topic, "-l"),
         stdin=asyncio.subprocess.PIPE,
     )
     await process.communicate(b"\n".join(payloads) + b"\n")
@@ -203,9 +203,8 @@ async def _throughput(results: Results) -> None:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="hy_bench_")))
         broker = await _broker(stack, folder / "broker")
-        login = ("-h", "127.0.0.1", "-p", str(broker.port), "-u", broker.username)
         subscriber = await asyncio.create_subprocess_exec(
-            *("mosquitto_sub", *login, "-P", broker.password, "-q", "1", "-t", "bench"),
+            *(*client_command("mosquitto_sub", broker), "-q", "1", "-t", "bench"),
             *("-C", str(THROUGHPUT), "-W", "60"),
             stdout=asyncio.subprocess.DEVNULL,
         )
