@@ -38,6 +38,8 @@ def check(command: int, packet: bytes, version: MQTTProtocolVersion) -> bool:
 
 # "a/b" and "hi", by hand: length and text of the topic, packet id 258, no properties, payload.
 TOPIC, PACKET_ID, PAYLOAD = b"\x00\x03a/b", b"\x01\x02", b"hi"
+# Five bytes of properties: the message expires in 90 s (MQTT 5.0, 3.3.2.3.3).
+EXPIRY = b"\x05\x02\x00\x00\x00\x5a"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,8 @@ TOPIC, PACKET_ID, PAYLOAD = b"\x00\x03a/b", b"\x01\x02", b"hi"
         (0x3A, TOPIC + PACKET_ID + PAYLOAD, V311, Publication("a/b", b"hi", False, 258)),
         (0x30, TOPIC + b"\x00" + PAYLOAD, V5, Publication("a/b", b"hi", False, None)),
         (0x33, TOPIC + PACKET_ID + b"\x00" + PAYLOAD, V5, Publication("a/b", b"hi", True, 258)),
+        (0x30, TOPIC + EXPIRY + PAYLOAD, V5, Publication("a/b", b"hi", False, None)),
+        (0x32, TOPIC + PACKET_ID + EXPIRY, V5, Publication("a/b", b"", False, 258)),
         (0x32, TOPIC + PACKET_ID, V311, Publication("a/b", b"", False, 258)),
         (0x32, TOPIC + PACKET_ID + b"\x00", V5, Publication("a/b", b"", False, 258)),
     ],
@@ -66,6 +70,8 @@ def test_common_forms(
         (0x34, TOPIC + PACKET_ID + PAYLOAD, V311),  # QoS 2
         (0x36, TOPIC + PACKET_ID + PAYLOAD, V311),  # no QoS at all
         (0x30, TOPIC + b"\x02\x01\x00" + PAYLOAD, V5),  # a property
+        (0x30, TOPIC + b"\x06" + EXPIRY[1:] + PAYLOAD, V5),  # an expiry, and no good property
+        (0x30, TOPIC + EXPIRY[:-1], V5),
         (0x30, b"\x00\x00\x03\x23\x00\x01" + PAYLOAD, V5),  # a topic alias
         (0x30, b"\x00\x00\x00" + PAYLOAD, V5),  # no topic
         (0x30, b"\x00\x00" + PAYLOAD, V311),
@@ -89,14 +95,23 @@ def test_rare_and_damaged_forms_are_left_to_paho(
     st.integers(0, 0xFFFF),
     st.integers(0, 1),
     st.booleans(),
+    st.none() | st.integers(0, 0xFFFF_FFFF),
     VERSIONS,
 )
 def test_whatever_is_published(
-    topic: str, payload: bytes, packet_id: int, qos: int, retain: bool, version: MQTTProtocolVersion
+    topic: str,
+    payload: bytes,
+    packet_id: int,
+    qos: int,
+    retain: bool,
+    expiry_s: int | None,
+    version: MQTTProtocolVersion,
 ) -> None:
     name = topic.encode(errors="replace")
     packet = len(name).to_bytes(2) + name + (packet_id.to_bytes(2) if qos else b"")
-    packet += b"\x00" * (version is V5) + payload
+    if version is V5:
+        packet += b"\x00" if expiry_s is None else b"\x05\x02" + expiry_s.to_bytes(4)
+    packet += payload
     assert check(PUBLISH | qos << 1 | retain, packet, version)
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 _RETAIN, _QOS = 0x01, 0x06
 _AT_MOST_ONCE, _AT_LEAST_ONCE = 0x00, 0x02
+_NONE, _EXPIRY = b"\x00", b"\x05\x02"
+"""Properties: none; and five bytes with when a message expires, as on our own that come back."""
 _PUBACK, _PUBACK_BYTES = 0x40, 2
 
 
@@ -26,8 +28,8 @@ def read_publication(
     """Return what a packet publishes; None for a form that paho is to look at.
 
     `command` is the first byte of the fixed header, `packet` what follows that header;
-    `has_properties` tells MQTT 5. Left to paho are QoS 2, properties, no or a damaged topic, and
-    whatever is too short.
+    `has_properties` tells MQTT 5. Left to paho are QoS 2, other properties than an expiry, no or a
+    damaged topic, and whatever is too short.
     """
     qos = command & _QOS
     payload_at = topic_end = 2 + int.from_bytes(packet[:2])
@@ -38,8 +40,11 @@ def read_publication(
     elif qos != _AT_MOST_ONCE:
         return None
     if has_properties:
+        properties_at = payload_at
         payload_at += 1
-        if packet[payload_at - 1 : payload_at] != b"\0":
+        if packet.startswith(_EXPIRY, properties_at):
+            payload_at += _EXPIRY[0]
+        elif not packet.startswith(_NONE, properties_at):
             return None
     if len(packet) < payload_at:
         return None
