@@ -154,20 +154,22 @@ async def _stalls(results: Results, size: int) -> None:
         await load.send_to_all(all_meters, size / STALL_S)
         late = await house.ask("late_s")
         note = _collections(await house.ask("collections_ms"))
-        late_ms = [late_s * 1000 for late_s, _ in late]
+        late_ms = [late_s * 1000 for late_s, _, _ in late]
         # The first call after a collection is late by it,
         # ...or the second, when the other thread had no time yet to note it.
-        others_ms = [
-            now[0] * 1000
+        others = [
+            now
             for before, now, after in zip(late, late[1:], late[2:], strict=False)
             if before[1] == after[1]
         ]
+        longest_s, _, computed_s = max(others)
         name = f"event loop late, {size} meters in {STALL_S:.0f} s"
         add = results.add
         add(Figure("latency", f"{name}: p99.9", percentile(late_ms, 99.9), "ms"))
         add(Figure("latency", f"{name}: max", max(late_ms), "ms", STALL_GOAL_MS, note=note))
         name += ": max but for full collections"
-        add(Figure("latency", name, max(others_ms), "ms", STALL_GOAL_MS))
+        note = f"the event loop's own thread computed {computed_s * 1000:.0f} ms of it"
+        add(Figure("latency", name, longest_s * 1000, "ms", STALL_GOAL_MS, note=note))
 
 
 def run(results: Results, size: int = STALL_METERS) -> None:

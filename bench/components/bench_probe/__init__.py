@@ -52,7 +52,8 @@ class Probe:
     def __init__(self, hass: HomeAssistant) -> None:
         """Be inside it."""
         self._hass = hass
-        self._late_s: list[tuple[float, int]] | None = None
+        self._late_s: list[tuple[float, int, float]] | None = None
+        self._computed_s = 0.0
         self._profile = cProfile.Profile()
         self._opcodes = Opcodes(())
         self._process = psutil.Process()
@@ -226,17 +227,23 @@ class Probe:
 
     async def ask_pulse(self) -> None:
         """Begin to note how late a call is that is due every 2 ms."""
-        self._late_s = []
+        self._late_s, self._computed_s = [], time.thread_time()
         self._beat(self._hass.loop.time())
 
     def _beat(self, due_s: float) -> None:
         if self._late_s is None:
             return
         now = self._hass.loop.time()
-        self._late_s.append((max(0.0, now - due_s), len(self._collections_ms)))
+        before_s, self._computed_s = self._computed_s, time.thread_time()
+        computed_s = self._computed_s - before_s
+        self._late_s.append((max(0.0, now - due_s), len(self._collections_ms), computed_s))
         self._hass.loop.call_at(now + PULSE_S, self._beat, now + PULSE_S)
 
-    async def ask_late_s(self) -> list[tuple[float, int]]:
-        """Return how late each call was, with the full collections until then, and end that."""
+    async def ask_late_s(self) -> list[tuple[float, int, float]]:
+        """Return how late each call was, and end that.
+
+        With each: how many full collections there were until then, and how long this thread
+        computed since the call before.
+        """
         late_s, self._late_s = self._late_s or [], None
         return late_s
