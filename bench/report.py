@@ -24,6 +24,15 @@ class Spread:
         """Half of the way from the least to the greatest."""
         return (max(self.values) - min(self.values)) / 2
 
+    def over(self, other: Spread) -> Spread:
+        """Return the ratios to what was measured side by side.
+
+        Their median is worth more than the ratio of the medians: a machine that others use, too,
+        may be twice as fast in one round as in another.
+        """
+        pairs = zip(self.values, other.values, strict=True)
+        return Spread(tuple(mine / theirs for mine, theirs in pairs))
+
     def text(self, decimals: int) -> str:
         """Return median and spread for people."""
         return f"{self.median:.{decimals}f} ± {self.half_range:.{decimals}f}"

@@ -142,6 +142,33 @@ class Probe:
         await self._hass.async_block_till_done()
         return there
 
+    async def ask_enable(self, domain: str, count: int, timeout_s: float) -> float:
+        """Enable the entries of an integration; return after how many seconds all states live.
+
+        Raises TimeoutError where there are less than so many, of all integrations together.
+        """
+        manager = self._hass.config_entries
+        entries = manager.async_entries(domain)
+        begin = time.monotonic()
+        async with asyncio.timeout(timeout_s):
+            await asyncio.gather(
+                *(manager.async_set_disabled_by(entry.entry_id, None) for entry in entries)
+            )
+            while self._live() < count:
+                await asyncio.sleep(POLL_S)
+        return time.monotonic() - begin
+
+    async def ask_not_set_up(self, platform: str) -> list[str]:
+        """Return which entities of an integration have only what a start writes for them."""
+        registry = er.async_get(self._hass)
+        return [
+            state.entity_id
+            for state in self._hass.states.async_all()
+            if ATTR_RESTORED in state.attributes
+            and (entry := registry.async_get(state.entity_id))
+            and entry.platform == platform
+        ]
+
     def _live(self) -> int:
         return sum(ATTR_RESTORED not in each.attributes for each in self._hass.states.async_all())
 
