@@ -15,6 +15,7 @@ from custom_components.hy_heating.hyheat.model import MeterReading
 from .payloads import Meter, gateway_id
 from .report import Figure, Results, Spread
 
+GATEWAY = gateway_id(1)
 GOAL = 4.0
 REPORTS = 500
 ROUNDS = 15
@@ -39,7 +40,7 @@ def floor(payload: bytes) -> bool:
 
 def ours(payload: bytes) -> MeterReading:
     """Decode as the integration does."""
-    message = decode_from_gateway(payload, gateway_id(1), json_loads)
+    message = decode_from_gateway(payload, GATEWAY, json_loads)
     (reading,) = contents_of(message)
     if not isinstance(reading, MeterReading):
         raise TypeError(f"no reading: {reading}")
@@ -63,7 +64,7 @@ def timed(work: Decode, payloads: Sequence[bytes]) -> float:
 def run(results: Results) -> None:
     """Measure in turns, so that all have the same machine; the least of each round counts."""
     for spec in (CABINET, HOUSEHOLD_VALVE):
-        meter = Meter(gateway_id(1), spec, "27100583")
+        meter = Meter(GATEWAY, spec, "27100583")
         rounds: list[tuple[float, float, float]] = []
         for number in range(ROUNDS):
             # Reports that were not seen before: what is remembered of fields must earn its place.

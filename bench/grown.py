@@ -15,9 +15,19 @@ _FOLDER = TemporaryDirectory(prefix="hy_bench_")  # it goes with the process
 _STATES: dict[int, int] = {}
 
 
-def storage(size: int) -> Path:
-    """Return where the storage of a house with so many meters is, once it has grown."""
-    return Path(_FOLDER.name) / str(size)
+def storage(size: int, *, last_report: bool = True) -> Path:
+    """Return where the storage of a house with so many meters is, once it has grown.
+
+    With "last report" disabled each report changes six states, as it does in other designs.
+    """
+    grown = Path(_FOLDER.name) / str(size)
+    if last_report:
+        return grown
+    folder = grown.with_name(f"{size}-six")
+    if not folder.exists():
+        shutil.copytree(grown, folder)
+        _disable(folder, "last_report")
+    return folder
 
 
 async def grow(size: int) -> int:
@@ -42,8 +52,8 @@ async def grow(size: int) -> int:
     return _STATES[size]
 
 
-def disable(folder: Path, name: str) -> None:
-    """Disable an entity of every meter in a storage that no Home Assistant uses now."""
+def _disable(folder: Path, name: str) -> None:
+    """Disable an entity of every meter."""
     path = folder / "core.entity_registry"
     stored = json.loads(path.read_text(encoding="utf-8"))
     for entity in stored["data"]["entities"]:

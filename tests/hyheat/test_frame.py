@@ -301,6 +301,18 @@ class TestBuild:
     def test_checksum_wraps_at_256(self) -> None:
         assert checksum(b"\xff\x02") == 0x01
 
+    @pytest.mark.parametrize(
+        ("size", "expected"),
+        # 0xFF is 256 - 1: so many of them sum to -size, modulo 256.
+        [(0, 0x00), (1, 0xFF), (255, 0x01), (256, 0x00), (257, 0xFF), (258, 0xFE), (266, 0xF6)],
+    )
+    def test_checksum_of_the_greatest_bytes(self, size: int, expected: int) -> None:
+        assert checksum(b"\xff" * size) == expected
+
+    @given(st.binary(max_size=300))
+    def test_checksum_is_the_sum_of_all_bytes(self, body: bytes) -> None:
+        assert checksum(body) == sum(body) % 256
+
     @given(
         device_type=st.integers(0, 255),
         address=st.binary(min_size=7, max_size=7),

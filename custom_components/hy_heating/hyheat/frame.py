@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 import re
+from zlib import adler32
 
 from .errors import FrameError, FrameErrorKind, RequestError
 
@@ -27,6 +28,8 @@ TRAILER_SIZE = 2  # CS 16
 _LENGTH_OFFSET = 10
 _MAX_DATA = 255
 _DI_SIZE = 2
+_ADLER_IS_EXACT = 256
+"""Bytes whose sum stays below 65520, whatever they are."""
 
 _NEITHER_HEX_NOR_SPACE = re.compile(r"[^0-9A-Fa-f\s]", re.ASCII)
 _HEX_PAIRS = re.compile(r"(?:\s*[0-9A-Fa-f]{2})*\s*", re.ASCII)
@@ -117,7 +120,11 @@ class Frame:
 
 def checksum(body: Buffer) -> int:
     """Return the sum of all bytes from the start byte to the last data byte, modulo 256."""
-    return sum(body) & 0xFF
+    if len(body) > _ADLER_IS_EXACT:
+        return sum(body) & 0xFF
+    # The lower half of Adler-32 is one more than the sum of all bytes, modulo 65521 (RFC 1950):
+    # a tenth of the time that `sum` takes, and that is a tenth of decoding a report.
+    return adler32(body) - 1 & 0xFF
 
 
 def build(device_type: int, address: bytes, control: int, data: bytes) -> Frame:
