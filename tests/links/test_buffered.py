@@ -5,12 +5,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from ssl import SSLContext
+import time
 
 from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.hy_heating.links import BrokerLink, async_acquire_link
-from custom_components.hy_heating.links.buffered import READ_BYTES
+from custom_components.hy_heating.links.buffered import READ_BYTES, TURN_S
 
 from .brokers import settings_of, until
 from .certificates import Authority
@@ -112,6 +113,34 @@ async def test_others_have_their_turn_while_much_is_to_be_read(
     # what it has left of a record, and then the beginning of the next.
     readings = 2 if tls else 1
     assert max(bytes_in_turn.values()) < readings * READ_BYTES + packet_bytes
+
+
+async def test_others_have_their_turn_while_messages_take_long(
+    scripted: ScriptedBroker, link: BrokerLink
+) -> None:
+    turn, heard_in_turn = 0, Counter[int]()
+    heard: list[bytes] = []
+    takes_s = 0.003
+
+    def count_turns() -> None:
+        nonlocal turn
+        turn += 1
+        if len(heard) < len(told):
+            asyncio.get_running_loop().call_soon(count_turns)
+
+    def listen(_topic: str, payload: bytes, _retained: bool) -> None:
+        heard.append(payload)
+        heard_in_turn[turn] += 1
+        time.sleep(takes_s)
+
+    await link.subscribe(TOPIC, listen)
+    told = [b"%03d" % number for number in range(40)]
+    scripted.send_raw(b"".join(scripted.message(TOPIC, each, qos=1) for each in told))
+    count_turns()
+    await until(lambda: scripted.acknowledged == len(told))
+    assert heard == told
+    # The last one may begin just before the time is over.
+    assert max(heard_in_turn.values()) <= TURN_S / takes_s + 1
 
 
 async def test_what_is_taken_at_once_is_acknowledged_with_one_call_of_the_system(

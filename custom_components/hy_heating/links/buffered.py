@@ -2,7 +2,8 @@
 
 Each of those calls lets other threads have the interpreter, and the recorder, where it writes a
 batch, keeps it for 5 ms: with the fifteen of aiomqtt a message, messages pile up meanwhile. However
-many have, there is one reading in a turn of the event loop, and with TLS one more of what it has.
+many have, there is one reading in a turn of the event loop, and with TLS one more of what it has;
+and where messages take long, others have a turn before all of them are taken.
 Beside `client` the only module that knows the insides of aiomqtt and paho.
 """
 
@@ -18,7 +19,9 @@ from paho.mqtt.enums import MQTTErrorCode
 from .publication import acknowledgment, read_publication
 
 READ_BYTES = 4096
-"""What is read at once: a dozen reports, which take some milliseconds until others have a turn."""
+"""What is read at once: a dozen reports, which take some milliseconds."""
+TURN_S = 0.01
+"""After so long, what was read and not yet taken waits until others have had a turn."""
 
 
 class BufferedClient(aiomqtt.Client):
@@ -52,7 +55,7 @@ class BufferedClient(aiomqtt.Client):
         self._misc_task = self._loop.create_task(self._misc_loop())
 
     def _read(self) -> None:
-        """Take what the system has received, where it is not the turn of what TLS has."""
+        """Take what the system has received, where it is not the turn of what was left over."""
         if self._reading_more is None:
             self._read_once()
 
@@ -63,14 +66,16 @@ class BufferedClient(aiomqtt.Client):
     def _read_once(self) -> None:
         """Take the packets that are received at once; what comes meanwhile has its own turn."""
         self._is_reading = self._may_receive = True
+        until_s = self._loop.time() + TURN_S
         try:
             while (
                 not self._abandoned and self._client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS
             ):
-                if not self._unread:
-                    if self._is_pending():
-                        self._reading_more = self._loop.call_soon(self._read_more)
-                    break
+                if self._unread and self._loop.time() < until_s:
+                    continue
+                if self._unread or self._is_pending():
+                    self._reading_more = self._loop.call_soon(self._read_more)
+                break
         except Exception as err:  # noqa: BLE001 - whatever it is, the connection is over
             self._end(err)
         self._is_reading = False
