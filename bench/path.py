@@ -190,7 +190,7 @@ def run(results: Results, sizes: Sequence[int] = SIZES) -> None:
     """Measure all sizes, without and with a recorder."""
     for recorder in (False, True):
         for size in sizes:
-            rounds, reports = (7, 500) if size >= LARGE else (11, 250 if recorder else 500)
+            rounds, reports = (5, 500) if size >= LARGE else (9, 250 if recorder else 500)
             costs = asyncio.run(
                 measure_size(
                     size,
