@@ -73,6 +73,34 @@ def version(request: pytest.FixtureRequest) -> int:
     return number
 
 
+class Turns:
+    """A listener that counts what it hears in each turn of the event loop."""
+
+    def __init__(self, takes_s: float = 0.0) -> None:
+        """Take so long for each message, and let nobody else have a turn meanwhile."""
+        self.heard: list[bytes] = []
+        self._takes_s = takes_s
+        self._turn = 0
+        self._in_turn = Counter[int]()
+
+    @property
+    def most(self) -> int:
+        """The most messages in one turn."""
+        return max(self._in_turn.values())
+
+    def listen(self, _topic: str, payload: bytes, _retained: bool) -> None:
+        """Hear a message."""
+        self.heard.append(payload)
+        self._in_turn[self._turn] += 1
+        time.sleep(self._takes_s)
+
+    def count(self, until_heard: int) -> None:
+        """Count turns from now on, until so many messages are heard."""
+        self._turn += 1
+        if len(self.heard) < until_heard:
+            asyncio.get_running_loop().call_soon(self.count, until_heard)
+
+
 async def test_packets_that_come_together(scripted: ScriptedBroker, heard: list[bytes]) -> None:
     told = [b"%03d" % number for number in range(200)]
     packets = b"".join(scripted.message(TOPIC, each, qos=1) for each in told)
@@ -86,61 +114,35 @@ async def test_packets_that_come_together(scripted: ScriptedBroker, heard: list[
 async def test_others_have_their_turn_while_much_is_to_be_read(
     scripted: ScriptedBroker, link: BrokerLink, tls: SSLContext | None
 ) -> None:
-    turn, bytes_in_turn = 0, Counter[int]()
-    heard: list[bytes] = []
-
-    def count_turns() -> None:
-        nonlocal turn
-        turn += 1
-        if len(heard) < len(told):
-            asyncio.get_running_loop().call_soon(count_turns)
-
-    def listen(_topic: str, payload: bytes, _retained: bool) -> None:
-        heard.append(payload)
-        bytes_in_turn[turn] += packet_bytes
-
-    await link.subscribe(TOPIC, listen)
+    turns = Turns()
+    await link.subscribe(TOPIC, turns.listen)
     told = [b"%03d" % number * 30 for number in range(300)]
     packets = [scripted.message(TOPIC, each, qos=0) for each in told]
     packet_bytes = len(packets[0])
     # No number of packets fills what is read at once: the last is cut in two, as in a flood.
     assert READ_BYTES % packet_bytes
     scripted.send_raw(b"".join(packets))
-    count_turns()
-    await until(lambda: len(heard) == len(told))
-    assert heard == told
+    turns.count(len(told))
+    await until(lambda: len(turns.heard) == len(told))
+    assert turns.heard == told
     # One reading, and the packet that the reading before had the beginning of. TLS hands over
     # what it has left of a record, and then the beginning of the next.
     readings = 2 if tls else 1
-    assert max(bytes_in_turn.values()) < readings * READ_BYTES + packet_bytes
+    assert packet_bytes * turns.most < readings * READ_BYTES + packet_bytes
 
 
 async def test_others_have_their_turn_while_messages_take_long(
     scripted: ScriptedBroker, link: BrokerLink
 ) -> None:
-    turn, heard_in_turn = 0, Counter[int]()
-    heard: list[bytes] = []
-    takes_s = 0.003
-
-    def count_turns() -> None:
-        nonlocal turn
-        turn += 1
-        if len(heard) < len(told):
-            asyncio.get_running_loop().call_soon(count_turns)
-
-    def listen(_topic: str, payload: bytes, _retained: bool) -> None:
-        heard.append(payload)
-        heard_in_turn[turn] += 1
-        time.sleep(takes_s)
-
-    await link.subscribe(TOPIC, listen)
+    turns = Turns(takes_s := 0.003)
+    await link.subscribe(TOPIC, turns.listen)
     told = [b"%03d" % number for number in range(40)]
     scripted.send_raw(b"".join(scripted.message(TOPIC, each, qos=1) for each in told))
-    count_turns()
+    turns.count(len(told))
     await until(lambda: scripted.acknowledged == len(told))
-    assert heard == told
+    assert turns.heard == told
     # The last one may begin just before the time is over.
-    assert max(heard_in_turn.values()) <= TURN_S / takes_s + 1
+    assert turns.most <= TURN_S / takes_s + 1
 
 
 async def test_what_is_taken_at_once_is_acknowledged_with_one_call_of_the_system(
