@@ -336,9 +336,9 @@ async def test_the_frontend_gets_every_description_with_text_and_icon(site: Site
             "counter_reset",
             "counts from somewhere else: it was reset, or the meter was swapped",
         ),
-        ("zh-Hans", "counter_reset", "从别处重新计数：被复位，或表计被更换"),
+        ("zh-Hans", "counter_reset", "从别处重新计数：被复位，或仪表被更换"),
         ("en", "meter_replaced", f"was replaced by meter {NEW_CABINET}"),
-        ("zh-Hans", "meter_replaced", f"已由表计 {NEW_CABINET} 接替"),
+        ("zh-Hans", "meter_replaced", f"已由仪表 {NEW_CABINET} 接替"),
     ],
 )
 async def test_the_logbook_says_it_in_the_language_of_the_house(

@@ -303,6 +303,7 @@ class TestNesting:
             pytest.param(b"[" * 65_000, id="never closed"),
             pytest.param(b'[{"a":' * 9_000, id="objects in lists"),
             pytest.param(b'["",' * 9_000, id="texts between"),
+            pytest.param(b"[" * MAX_NESTING + b"]," + b"[" * 2, id="one step back"),
         ],
     )
     @pytest.mark.parametrize("loads", [json.loads, orjson.loads])

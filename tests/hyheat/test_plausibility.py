@@ -240,6 +240,15 @@ def test_a_register_rolls_over() -> None:
     assert not meter.memory.resets
 
 
+def test_a_glitch_right_after_a_roll_over_is_held_back() -> None:
+    meter = Meter(99_999_950)
+    meter.send(20)
+    assert meter.send(30) == 0.3
+    assert meter.send(50_000_000) == 0.3, "500 MWh in ten minutes are not possible"
+    assert not meter.memory.resets, "doubted once only"
+    assert meter.send(40) == 0.4
+
+
 def test_a_roll_over_beyond_the_bound_is_a_reset() -> None:
     # 50 000 kWh behind the end of the register, where ten minutes make 3 877.
     meter = Meter(99_999_950)

@@ -1,7 +1,8 @@
 """The pause between two moves of one motor, and giving up what still waits for the bus."""
 
+from custom_components.hy_heating.hyheat.errors import FailureReason
 from custom_components.hy_heating.hyheat.exchange import Timing
-from custom_components.hy_heating.hyheat.session import SetOpening
+from custom_components.hy_heating.hyheat.session import ReadMeter, SetOpening
 
 from .bus import (
     CABINETS,
@@ -60,6 +61,36 @@ def test_a_repeat_is_no_new_move() -> None:
     bus.move(VALVE, 50)
     bus.wait(10)  # no acknowledgement
     assert bus.sent() == [move(VALVE, 50)] * 2
+
+
+def test_a_motor_rests_although_the_repeat_was_not_published() -> None:
+    bus = paused()
+    first = bus.move(VALVE, 50)
+    bus.wait(10)
+    assert bus.sent() == [move(VALVE, 50)] * 2
+    bus.publish_fails()
+    assert bus.outcome(first) == FailureReason.LINK_DOWN
+    second = bus.move(VALVE, 0)  # the first try may have moved it
+    assert bus.sent() == []
+    bus.wait(PAUSE_S - 10)
+    assert bus.sent() == [move(VALVE, 0)]
+    bus.reply(VALVE, 0)
+    assert bus.outcome(second) == REPLIED
+
+
+def test_a_motor_rests_although_a_read_was_not_published() -> None:
+    bus = paused()
+    confirmed(bus, VALVE, 50)
+    bus.report(VALVE, 50)
+    for request in (ReadMeter(VALVE), CABINETS):
+        ticket = bus.ask(request)
+        bus.publish_fails()
+        assert bus.outcome(ticket) == FailureReason.LINK_DOWN
+    bus.sent()
+    bus.move(VALVE, 0)
+    assert bus.sent() == []
+    bus.wait(PAUSE_S)
+    assert bus.sent() == [move(VALVE, 0)]
 
 
 def test_what_waits_can_be_given_up_and_what_was_sent_cannot() -> None:

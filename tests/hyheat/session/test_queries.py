@@ -57,6 +57,26 @@ def test_a_query_is_repeated_once() -> None:
     assert bus.results[again].tries == 2
 
 
+def test_a_repetition_that_could_not_be_published_fails_alone() -> None:
+    bus = Bus()
+    status = bus.ask(STATUS)
+    bus.wait(1)
+    settings = bus.ask(SETTINGS)
+    bus.wait(9)
+    assert bus.sent() == [STATUS, SETTINGS, STATUS]
+    of_status = bus.last_job()
+    bus.wait(1)
+    assert bus.sent() == [SETTINGS]
+    bus.publish_fails(of_status)
+    assert bus.outcome(status) == FailureReason.LINK_DOWN
+    assert bus.outcome(settings) == PENDING
+    bus.settings()
+    assert bus.outcome(settings) == DONE
+    status = bus.ask(STATUS)
+    bus.status()
+    assert bus.outcome(status) == DONE
+
+
 def test_a_query_that_was_not_published_does_not_end_its_repetition() -> None:
     bus = Bus()
     ticket = bus.ask(STATUS)
